@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The capability table, and the two ioctls that are made from it. A capability is announced when
+ * what it stands for works; what is not in the table is answered with 0.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "abi/internal.h"
+
+#define CAP(capability) .number = capability, .name = #capability
+#define EVERYWHERE(value) .system = (value), .vm = (value)
+
+/* ---- values that depend on something ---- */
+
+static int recommended_vcpus(struct object *vm)
+{
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+
+	(void)vm;
+	return online < 1 ? 1 : online > VM_VCPUS_MAX ? VM_VCPUS_MAX : online;
+}
+
+static int vcpu_ids(struct object *object)
+{
+	struct vm_object *vm = (struct vm_object *)object;
+	int ids = VM_VCPU_ID_MAX;
+
+	if (vm) {
+		pthread_mutex_lock(&vm->vm->lock);
+		if (vm->max_vcpu_ids)
+			ids = vm->max_vcpu_ids;
+		pthread_mutex_unlock(&vm->vm->lock);
+	}
+	return ids;
+}
+
+/* ---- KVM_ENABLE_CAP on a VM ---- */
+
+static long enable_max_vcpu_id(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	long r = 0;
+
+	if (cap->args[0] > VM_VCPU_ID_MAX)
+		return -EINVAL;
+	pthread_mutex_lock(&vm->vm->lock);
+	/* Once set it stays; 0 leaves it unset. */
+	if (!vm->max_vcpu_ids)
+		vm->max_vcpu_ids = cap->args[0];
+	else if (vm->max_vcpu_ids != cap->args[0])
+		r = -EINVAL;
+	pthread_mutex_unlock(&vm->vm->lock);
+	return r;
+}
+
+static long enable_manual_dirty_log(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	uint64_t allowed = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+
+	/* KVM_DIRTY_LOG_INITIALLY_SET makes sense with the other only. */
+	if (cap->args[0] & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
+		allowed |= KVM_DIRTY_LOG_INITIALLY_SET;
+	if (cap->args[0] & ~allowed)
+		return -EINVAL;
+	memory_set_manual_dirty_log(vm->vm->memory, cap->args[0]);
+	return 0;
+}
+
+static long enable_disable_quirks(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	pthread_mutex_lock(&vm->vm->lock);
+	vm->vm->disabled_quirks = cap->args[0];
+	pthread_mutex_unlock(&vm->vm->lock);
+	return 0;
+}
+
+static long enable_exception_payload(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	pthread_mutex_lock(&vm->vm->lock);
+	vm->vm->exception_payload = cap->args[0] & 1;
+	pthread_mutex_unlock(&vm->vm->lock);
+	return 0;
+}
+
+/* ---- the table ---- */
+
+const struct capability_row capability_table[] = {
+	{ CAP(KVM_CAP_IRQCHIP), EVERYWHERE(1), .note = "PIC, IOAPIC and local APICs" },
+	{ CAP(KVM_CAP_HLT), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_MMU_SHADOW_CACHE_CONTROL), EVERYWHERE(1), .note = "accepted, no effect" },
+	{ CAP(KVM_CAP_USER_MEMORY), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_SET_TSS_ADDR), EVERYWHERE(1), .note = "accepted, not needed" },
+	{ CAP(KVM_CAP_VAPIC), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_EXT_CPUID), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_CLOCKSOURCE), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_NR_VCPUS), .dynamic = recommended_vcpus, .note = "host CPUs" },
+	{ CAP(KVM_CAP_NR_MEMSLOTS), EVERYWHERE(MEMORY_SLOTS_MAX) },
+	{ CAP(KVM_CAP_PIT), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_NOP_IO_DELAY), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_MP_STATE), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_COALESCED_MMIO), EVERYWHERE(KVM_COALESCED_MMIO_PAGE_OFFSET),
+	  .note = "page of the ring in a vCPU's mapping" },
+	{ CAP(KVM_CAP_SYNC_MMU), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_DESTROY_MEMORY_REGION_WORKS), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_USER_NMI), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_SET_GUEST_DEBUG), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_REINJECT_CONTROL), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_IRQ_ROUTING), EVERYWHERE(IRQCHIP_GSIS), .note = "entries" },
+	{ CAP(KVM_CAP_IRQ_INJECT_STATUS), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_JOIN_MEMORY_REGIONS_WORKS), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_MCE), EVERYWHERE(MCE_BANKS_MAX), .note = "banks" },
+	{ CAP(KVM_CAP_IRQFD), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_PIT2), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_SET_BOOT_CPU_ID), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_PIT_STATE2), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_IOEVENTFD), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_SET_IDENTITY_MAP_ADDR), EVERYWHERE(1), .note = "accepted, not needed" },
+	{ CAP(KVM_CAP_ADJUST_CLOCK),
+	  EVERYWHERE(KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC),
+	  .note = "flags of KVM_GET_CLOCK" },
+	{ CAP(KVM_CAP_INTERNAL_ERROR_DATA), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_VCPU_EVENTS), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_INTR_SHADOW), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_DEBUGREGS), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_X86_ROBUST_SINGLESTEP), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_ENABLE_CAP), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_XSAVE), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_XCRS), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_TSC_CONTROL), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_GET_TSC_KHZ), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_MAX_VCPUS), EVERYWHERE(VM_VCPUS_MAX) },
+	{ CAP(KVM_CAP_TSC_DEADLINE_TIMER), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_SYNC_REGS), EVERYWHERE(KVM_SYNC_X86_VALID_FIELDS),
+	  .note = "registers, special registers, events" },
+	{ CAP(KVM_CAP_KVMCLOCK_CTRL), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_SIGNAL_MSI), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_READONLY_MEM), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_IRQFD_RESAMPLE), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_DEVICE_CTRL), EVERYWHERE(1), .note = "no device type exists" },
+	{ CAP(KVM_CAP_EXT_EMUL_CPUID), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_ENABLE_CAP_VM), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_IOEVENTFD_NO_LENGTH), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_CHECK_EXTENSION_VM), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_DISABLE_QUIRKS), EVERYWHERE(1), .enable_vm = enable_disable_quirks },
+	{ CAP(KVM_CAP_SPLIT_IRQCHIP), EVERYWHERE(1), .enable_vm = vm_enable_split_irqchip },
+	{ CAP(KVM_CAP_IOEVENTFD_ANY_LENGTH), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_VCPU_ATTRIBUTES), EVERYWHERE(1), .note = "KVM_VCPU_TSC_CTRL" },
+	{ CAP(KVM_CAP_MAX_VCPU_ID), .dynamic = vcpu_ids, .enable_vm = enable_max_vcpu_id },
+	{ CAP(KVM_CAP_X2APIC_API),
+	  EVERYWHERE(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK),
+	  .enable_vm = vm_enable_x2apic_api },
+	{ CAP(KVM_CAP_IMMEDIATE_EXIT), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_GET_MSR_FEATURES), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_COALESCED_PIO), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_EXCEPTION_PAYLOAD), EVERYWHERE(1), .enable_vm = enable_exception_payload },
+	{ CAP(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2),
+	  EVERYWHERE(KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET),
+	  .enable_vm = enable_manual_dirty_log },
+	{ CAP(KVM_CAP_SREGS2), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_BINARY_STATS_FD), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_XSAVE2), EVERYWHERE(XSAVE_AREA_BYTES), .note = "bytes of KVM_GET_XSAVE2" },
+	{ CAP(KVM_CAP_SYS_ATTRIBUTES), EVERYWHERE(1), .note = "KVM_X86_XCOMP_GUEST_SUPP" },
+	{ CAP(KVM_CAP_VM_TSC_CONTROL), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_MEMORY_FAULT_INFO), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_VM_TYPES), EVERYWHERE(1), .note = "bit 0: KVM_X86_DEFAULT_VM" },
+};
+
+const size_t capability_table_rows = sizeof(capability_table) / sizeof(capability_table[0]);
+
+static const struct capability_row *capability_find(uint64_t number)
+{
+	size_t i;
+
+	for (i = 0; i < capability_table_rows; i++)
+		if (capability_table[i].number == number)
+			return &capability_table[i];
+	return NULL;
+}
+
+/* ---- the ioctls ---- */
+
+long ioctl_capability_check(struct ioctl_call *call)
+{
+	const struct capability_row *row = capability_find(call->argument);
+	struct object *vm = call->object->kind == OBJECT_VM ? call->object : NULL;
+
+	if (!row)
+		return 0;
+	if (row->dynamic)
+		return row->dynamic(vm);
+	return vm ? row->vm : row->system;
+}
+
+long ioctl_vm_enable_cap(struct ioctl_call *call)
+{
+	const struct kvm_enable_cap *cap = call->data;
+	const struct capability_row *row = capability_find(cap->cap);
+
+	if (cap->flags || !row || !row->enable_vm)
+		return -EINVAL;
+	return row->enable_vm(call_vm(call), cap);
+}
+
+long ioctl_vcpu_enable_cap(struct ioctl_call *call)
+{
+	const struct kvm_enable_cap *cap = call->data;
+	const struct capability_row *row = capability_find(cap->cap);
+
+	if (cap->flags || !row || !row->enable_vcpu)
+		return -EINVAL;
+	return row->enable_vcpu(call_vcpu_object(call), cap);
+}

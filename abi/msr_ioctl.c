@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* MSRs: lists, and reading and writing several with one call. KVM document 4.3, 4.18, 4.19. */
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "abi/internal.h"
+
+#define ENTRIES_OFFSET offsetof(struct kvm_msrs, entries)
+#define INDICES_OFFSET offsetof(struct kvm_msr_list, indices)
+
+/* ---- lists ---- */
+
+static long get_index_list(struct ioctl_call *call, unsigned (*list)(uint32_t *))
+{
+	struct kvm_msr_list header;
+	uint32_t *indices;
+	unsigned room;
+	long r;
+
+	r = copy_in(call, &header, call->argument, INDICES_OFFSET);
+	if (r)
+		return r;
+	room = header.nmsrs;
+	header.nmsrs = list(NULL);
+	r = copy_out(call, call->argument, &header, INDICES_OFFSET);
+	if (r)
+		return r;
+	if (room < header.nmsrs)
+		return -E2BIG;
+	indices = calloc(header.nmsrs + 1, sizeof(*indices));
+	if (!indices)
+		return -ENOMEM;
+	list(indices);
+	r = copy_out(call, call->argument + INDICES_OFFSET, indices,
+		     header.nmsrs * sizeof(*indices));
+	free(indices);
+	return r;
+}
+
+long ioctl_system_get_msr_index_list(struct ioctl_call *call)
+{
+	return get_index_list(call, msr_index_list);
+}
+
+long ioctl_system_get_msr_feature_index_list(struct ioctl_call *call)
+{
+	return get_index_list(call, msr_feature_list);
+}
+
+/* ---- values ---- */
+
+static int read_feature(struct vcpu *vcpu, struct kvm_msr_entry *entry)
+{
+	(void)vcpu;
+	return msr_feature_read(entry->index, (uint64_t *)&entry->data);
+}
+
+static int read_msr(struct vcpu *vcpu, struct kvm_msr_entry *entry)
+{
+	return msr_read(vcpu, entry->index, (uint64_t *)&entry->data, true);
+}
+
+static int write_msr(struct vcpu *vcpu, struct kvm_msr_entry *entry)
+{
+	return msr_write(vcpu, entry->index, entry->data, true);
+}
+
+/* The number of MSRs done before the first that failed. */
+static long each_msr(struct ioctl_call *call, struct vcpu *vcpu,
+		     int (*access)(struct vcpu *, struct kvm_msr_entry *), bool write_back)
+{
+	struct kvm_msr_entry *entries;
+	struct kvm_msrs header;
+	size_t bytes;
+	long r, done;
+
+	r = copy_in(call, &header, call->argument, ENTRIES_OFFSET);
+	if (r)
+		return r;
+	if (header.nmsrs >= MSRS_PER_CALL_MAX)
+		return -E2BIG;
+	bytes = header.nmsrs * sizeof(*entries);
+	entries = malloc(bytes + 1);
+	if (!entries)
+		return -ENOMEM;
+	r = copy_in(call, entries, call->argument + ENTRIES_OFFSET, bytes);
+	if (r)
+		goto out;
+	for (done = 0; done < header.nmsrs; done++)
+		if (access(vcpu, &entries[done]))
+			break;
+	if (write_back)
+		r = copy_out(call, call->argument + ENTRIES_OFFSET, entries, bytes);
+	if (!r)
+		r = done;
+out:
+	free(entries);
+	return r;
+}
+
+long ioctl_system_get_msrs(struct ioctl_call *call)
+{
+	return each_msr(call, NULL, read_feature, true);
+}
+
+long ioctl_vcpu_get_msrs(struct ioctl_call *call)
+{
+	return each_msr(call, call_vcpu(call), read_msr, true);
+}
+
+long ioctl_vcpu_set_msrs(struct ioctl_call *call)
+{
+	return each_msr(call, call_vcpu(call), write_msr, false);
+}

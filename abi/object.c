@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Objects: references, the one entrance for ioctls, what mmap() and read() find. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi/internal.h"
+
+const char *object_kind_name(enum object_kind kind)
+{
+	static const char *const name[] = {
+		[OBJECT_SYSTEM] = "system", [OBJECT_VM] = "vm",       [OBJECT_VCPU] = "vcpu",
+		[OBJECT_DEVICE] = "device", [OBJECT_STATS] = "stats",
+	};
+
+	return name[kind];
+}
+
+/* ---- references ---- */
+
+struct object *object_get(struct object *object)
+{
+	atomic_fetch_add(&object->references, 1);
+	return object;
+}
+
+void object_put(struct object *object)
+{
+	if (atomic_fetch_sub(&object->references, 1) != 1)
+		return;
+	switch (object->kind) {
+	case OBJECT_SYSTEM:
+		free(object);
+		break;
+	case OBJECT_VM:
+		vm_object_free((struct vm_object *)object);
+		break;
+	case OBJECT_VCPU: /* goes with its VM */
+		object_put(&((struct vcpu_object *)object)->vm->object);
+		break;
+	case OBJECT_STATS:
+		object_put(&((struct stats_object *)object)->vm->object);
+		free(object);
+		break;
+	case OBJECT_DEVICE: /* no device type exists */
+		break;
+	}
+}
+
+struct object *system_open(struct fauxkvm *fauxkvm)
+{
+	struct system_object *system = calloc(1, sizeof(*system));
+
+	if (!system)
+		return NULL;
+	system->object.kind = OBJECT_SYSTEM;
+	atomic_init(&system->object.references, 1);
+	system->fauxkvm = fauxkvm;
+	return &system->object;
+}
+
+long object_install(struct ioctl_call *call, struct object *object)
+{
+	int fd = call->client->ops->install(call->client, object);
+
+	if (fd < 0)
+		object_put(object);
+	return fd;
+}
+
+/* The VM that @object belongs to, NULL for the system's. */
+static struct vm_object *object_vm(const struct object *object)
+{
+	switch (object->kind) {
+	case OBJECT_VM:
+		return (struct vm_object *)object;
+	case OBJECT_VCPU:
+		return ((const struct vcpu_object *)object)->vm;
+	case OBJECT_STATS:
+		return ((const struct stats_object *)object)->vm;
+	default:
+		return NULL;
+	}
+}
+
+const struct log *object_log(const struct object *object)
+{
+	const struct vm_object *vm = object_vm(object);
+
+	return vm ? &vm->fauxkvm->log : &((const struct system_object *)object)->fauxkvm->log;
+}
+
+/* ---- ioctl ---- */
+
+static long call_handler(const struct ioctl_row *row, struct ioctl_call *call, void *data)
+{
+	long result;
+
+	if (row->require) {
+		result = row->require(call);
+		if (result)
+			return result;
+	}
+	switch (row->argument) {
+	case ARGUMENT_IN:
+	case ARGUMENT_INOUT:
+		result = copy_in(call, data, call->argument, row->size);
+		if (result)
+			return result;
+		break;
+	case ARGUMENT_OUT:
+		memset(data, 0, row->size);
+		break;
+	default:
+		return row->handler(call);
+	}
+	call->data = data;
+	result = row->handler(call);
+	if (result >= 0 && row->argument != ARGUMENT_IN) {
+		int r = copy_out(call, call->argument, data, row->size);
+
+		if (r)
+			return r;
+	}
+	return result;
+}
+
+long object_ioctl(struct object *object, struct client *client, unsigned request,
+		  unsigned long argument)
+{
+	struct ioctl_call call = { .object = object, .client = client, .argument = argument };
+	struct vm_object *vm = object_vm(object);
+	uint8_t data[IOCTL_DATA_MAX] __attribute__((aligned(64)));
+	pthread_mutex_t *mutex = NULL;
+	const struct ioctl_row *row;
+	long result;
+
+	if (vm && object->kind != OBJECT_STATS && !__atomic_load_n(vm->creator, __ATOMIC_RELAXED))
+		return -EIO;
+	row = ioctl_find(request, object->kind);
+	if (row && row->handler) {
+		if (object->kind == OBJECT_VCPU && !row->without_lock)
+			mutex = &((struct vcpu_object *)object)->mutex;
+		if (mutex)
+			pthread_mutex_lock(mutex);
+		result = call_handler(row, &call, data);
+		if (mutex)
+			pthread_mutex_unlock(mutex);
+	} else if (row) {
+		result = -row->absent;
+	} else {
+		/* As x86 KVM answers: /dev/kvm and vCPUs say EINVAL, the others ENOTTY. */
+		result = object->kind == OBJECT_SYSTEM || object->kind == OBJECT_VCPU ? -EINVAL :
+											-ENOTTY;
+	}
+	if (log_enabled(object_log(object), LOG_LEVEL_TRACE))
+		trace_ioctl(row, &call, request, result);
+	return result;
+}
+
+void object_kick(struct object *object)
+{
+	if (object->kind == OBJECT_VCPU)
+		vcpu_kick(((struct vcpu_object *)object)->vcpu);
+}
+
+/* ---- mmap and read ---- */
+
+size_t object_mmap_size(struct object *object)
+{
+	return object->kind == OBJECT_VCPU ? VCPU_MMAP_PAGES * GUEST_PAGE_SIZE : 0;
+}
+
+int object_page(struct object *object, uint64_t page_index, struct object_page *page)
+{
+	const struct vcpu_object *vcpu = (const struct vcpu_object *)object;
+
+	if (object->kind != OBJECT_VCPU)
+		return -ENODEV;
+	if (page_index >= VCPU_MMAP_PAGES)
+		return -EINVAL;
+	page->fd = vcpu->vm->memfd;
+	page->offset = page_index == KVM_COALESCED_MMIO_PAGE_OFFSET ?
+			       0 :
+			       vcpu->offset + (off_t)(page_index * GUEST_PAGE_SIZE);
+	return 0;
+}
+
+ssize_t object_read(struct object *object, struct client *client, uint64_t address, size_t bytes,
+		    off_t offset)
+{
+	if (object->kind != OBJECT_STATS || offset < 0)
+		return -EINVAL;
+	return stats_read((struct stats_object *)object, client, address, bytes, offset);
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The interpreter engine: block loop, ways out of an instruction.
+ *
+ * Handlers leave an instruction by siglongjmp() to the loop; between two jumps nothing on the C
+ * stack is worth keeping, so an exit to user space needs no stack of its own.
+ */
+#include "cpu/interp/interp.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/exit.h"
+#include "util/guard.h"
+
+static int interp_create(struct vcpu *vcpu)
+{
+	(void)vcpu; /* every vCPU has the interpreter's data: vcpu_create() made it */
+	return 0;
+}
+
+static void interp_destroy(struct vcpu *vcpu)
+{
+	(void)vcpu;
+}
+
+struct interp *interp_alloc(void)
+{
+	struct interp *interp = calloc(1, sizeof(*interp));
+
+	if (!interp)
+		return NULL;
+	if (block_cache_init(interp)) {
+		free(interp);
+		return NULL;
+	}
+	interp->code_epoch = 1;
+	return interp;
+}
+
+void interp_free(struct interp *interp)
+{
+	if (!interp)
+		return;
+	block_cache_fini(interp);
+	free(interp);
+}
+
+static bool segment_flat(const struct kvm_segment *seg, bool writable)
+{
+	/* Type 8..15 is code; bit 1 is write for data and read for code; bit 2 expand-down. */
+	if (seg->unusable || !seg->present || !seg->s || seg->base || seg->limit != 0xffffffff)
+		return false;
+	if (writable)
+		return !(seg->type & 8) && (seg->type & 2) && !(seg->type & 4);
+	return seg->type & 8 ? seg->type & 2 : !(seg->type & 4);
+}
+
+void interp_mode_changed(struct vcpu *cpu)
+{
+	const struct cpu_state *s = &cpu->state;
+	struct interp *interp = cpu->interp;
+	struct decode_mode mode = { 0 };
+
+	mode.v86 = state_v86(s);
+	mode.protected_mode = state_protected(s) && !mode.v86;
+	if (state_code64(s)) {
+		mode.code = 8;
+		mode.stack = 8;
+	} else {
+		mode.code = s->seg[SEG_CS].db ? 4 : 2;
+		mode.stack = s->seg[SEG_SS].db ? 4 : 2;
+		mode.check = !mode.protected_mode || !segment_flat(&s->seg[SEG_DS], true) ||
+			     !segment_flat(&s->seg[SEG_ES], true) ||
+			     !segment_flat(&s->seg[SEG_SS], true) ||
+			     !segment_flat(&s->seg[SEG_CS], false) ||
+			     !segment_flat(&s->seg[SEG_FS], true) ||
+			     !segment_flat(&s->seg[SEG_GS], true);
+	}
+	if ((s->cr0 & CR0_AM) && (s->rflags & RFLAGS_AC) && state_cpl(s) == 3)
+		mode.check = true;
+	interp->mode = mode;
+	interp->key = mode.code | mode.stack << 4 | mode.check << 8 | mode.v86 << 9 |
+		      mode.protected_mode << 10 | (unsigned)cpu->code_mode << 11;
+}
+
+void interp_forget_code(struct vcpu *vcpu)
+{
+	block_cache_clear(vcpu->interp);
+}
+
+void interp_code_changed(struct vcpu *vcpu)
+{
+	vcpu->interp->code_epoch++;
+}
+
+/* ---- ways out of an instruction ---- */
+
+static _Noreturn void leave(struct vcpu *cpu, enum interp_leave how)
+{
+	siglongjmp(cpu->interp->env, how);
+}
+
+_Noreturn void interp_leave(struct vcpu *cpu, const struct insn *insn, enum engine_reason reason)
+{
+	cpu->state.rip = insn_ip(cpu, insn);
+	cpu->interp->reason = reason;
+	leave(cpu, INTERP_REASON);
+}
+
+_Noreturn void interp_complete(struct vcpu *cpu, const struct insn *insn,
+			       enum engine_reason reason)
+{
+	cpu->state.rip = insn_next_ip(cpu, insn);
+	/* Complete also means that the shadow of the instruction before has ended. */
+	cpu->state.events.shadow = 0;
+	cpu->interp->alone = false;
+	cpu->replay.count = cpu->replay.next = 0;
+	cpu->interp->reason = reason;
+	leave(cpu, INTERP_REASON);
+}
+
+_Noreturn void interp_halt(struct vcpu *cpu, const struct insn *insn)
+{
+	interp_complete(cpu, insn, ENGINE_HALT);
+}
+
+_Noreturn void exception_recorded(struct vcpu *cpu, const struct insn *insn)
+{
+	cpu->replay.count = cpu->replay.next = 0;
+	interp_leave(cpu, insn, ENGINE_EXCEPTION);
+}
+
+_Noreturn void exception(struct vcpu *cpu, const struct insn *insn, uint8_t vector, uint32_t error)
+{
+	const uint32_t with_error = 1u << VECTOR_DF | 1u << VECTOR_TS | 1u << VECTOR_NP |
+				    1u << VECTOR_SS | 1u << VECTOR_GP | 1u << VECTOR_PF |
+				    1u << VECTOR_AC;
+
+	event_raise(cpu, vector, with_error >> vector & 1, error);
+	exception_recorded(cpu, insn);
+}
+
+_Noreturn void exception_page_fault(struct vcpu *cpu, const struct insn *insn, uint64_t address,
+				    uint32_t error)
+{
+	event_raise_page_fault(cpu, address, error);
+	exception_recorded(cpu, insn);
+}
+
+void interp_alone(struct vcpu *cpu, const struct insn *insn)
+{
+	if (cpu->interp->alone)
+		return;
+	cpu->state.rip = insn_ip(cpu, insn);
+	leave(cpu, INTERP_ALONE);
+}
+
+_Noreturn void interp_emulation_error(struct vcpu *cpu, const struct insn *insn)
+{
+	cpu->state.rip = insn_ip(cpu, insn);
+	exit_emulation_error(cpu);
+	cpu->interp->reason = ENGINE_EXIT;
+	leave(cpu, INTERP_REASON);
+}
+
+/* ---- the loop ---- */
+
+static void run_alone(struct vcpu *cpu)
+{
+	struct interp *interp = cpu->interp;
+	struct block *block = block_alone(cpu);
+	uint8_t shadow = cpu->state.events.shadow;
+
+	interp->alone = true;
+	interp->watch_hits = 0;
+	cpu->state.gpr[GPR_BLOCK] = cpu->state.rip;
+	/* Cleared here so that the instruction can be seen to set it again; an instruction that is
+	 * left in the middle gets it back from interp_run(). */
+	cpu->state.events.shadow = 0;
+	block->insn[0].fn(cpu, block->insn);
+	interp->alone = false;
+	cpu->replay.count = cpu->replay.next = 0;
+	/* A second STI or MOV SS in the shadow of the first does not prolong it. */
+	if (shadow && cpu->state.events.shadow == shadow)
+		cpu->state.events.shadow = 0;
+	if (interp->watch_hits)
+		event_raise_debug(cpu, interp->watch_hits);
+}
+
+static enum engine_reason interp_run(struct vcpu *cpu, bool single)
+{
+	struct interp *interp = cpu->interp;
+	const uint8_t shadow = cpu->state.events.shadow;
+	enum engine_reason reason;
+	struct guard guard;
+	struct block *block;
+	int how;
+
+	if (guard_enter(&guard)) {
+		/* A host page is missing. The access was an operand's of insn_now, or the fetch. */
+		if (cpu->insn_now)
+			cpu->state.rip = insn_ip(cpu, cpu->insn_now);
+		interp->alone = false;
+		cpu->rmw_pending = false;
+		cpu->state.events.shadow = shadow;
+		exit_host_fault(cpu, (const uint8_t *)guard.address, guard.code);
+		return ENGINE_ERROR;
+	}
+	how = sigsetjmp(interp->env, 0);
+	if (how) {
+		if (interp->alone)
+			cpu->state.events.shadow = shadow;
+		interp->alone = false;
+		cpu->rmw_pending = false;
+		if (how == INTERP_REASON) {
+			reason = interp->reason;
+			goto out;
+		}
+	}
+	if (single || how == INTERP_ALONE || cpu->replay.count) {
+		run_alone(cpu);
+		if (cpu->state.events.exception.pending) {
+			reason = ENGINE_EXCEPTION;
+			goto out;
+		}
+		if (single) {
+			reason = ENGINE_KICKED;
+			goto out;
+		}
+	}
+	reason = ENGINE_KICKED;
+	while (!atomic_load_explicit(&cpu->exit_request, memory_order_relaxed)) {
+		struct jump *jump;
+		uint64_t linear = cpu->state.rip + cpu->state.base[SEG_CS];
+
+		if (interp->mode.code != 8)
+			linear = (uint32_t)linear;
+		else
+			linear = cpu->state.rip;
+		jump = &interp->jump[(linear ^ linear >> JUMP_CACHE_BITS) &
+				     ((1u << JUMP_CACHE_BITS) - 1)];
+		if (likely(jump->linear == linear && jump->key == interp->key &&
+			   jump->stamp == cpu->mmu.epoch + interp->code_epoch)) {
+			block = jump->block;
+		} else {
+			block = block_find(cpu);
+			if (!block)
+				break;
+			jump->linear = linear;
+			jump->key = interp->key;
+			jump->stamp = cpu->mmu.epoch + interp->code_epoch;
+			jump->block = block;
+		}
+		cpu->state.gpr[GPR_BLOCK] = cpu->state.rip;
+		block->insn[0].fn(cpu, block->insn);
+	}
+out:
+	guard_leave(&guard);
+	cpu->insn_now = NULL;
+	return reason;
+}
+
+const struct engine engine_interp = {
+	.name = "interp",
+	.create = interp_create,
+	.destroy = interp_destroy,
+	.run = interp_run,
+	.verify_code = interp_code_changed,
+};

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SSE and MMX handlers: operands in, thunk, results out; plain moves without a thunk. */
+#include "cpu/interp/simd.h"
+
+#include <string.h>
+
+#include "cpu/interp/mem.h"
+#include "cpu/interp/ops_system.h"
+
+#define MXCSR_FLAGS 0x3fu
+#define MXCSR_MASKS 0x1f80u
+
+#define XMM(cpu, n) ((cpu)->state.fpu.xmm[n])
+
+static bool offered(const struct vcpu *cpu, enum simd_feature feature)
+{
+	const struct guest_features *f = &cpu->features;
+
+	switch (feature) {
+	case SIMD_SSE:
+		return f->sse;
+	case SIMD_SSE2:
+		return f->sse2;
+	case SIMD_SSE3:
+		return f->sse3;
+	case SIMD_SSSE3:
+		return f->ssse3;
+	case SIMD_SSE41:
+		return f->sse41;
+	case SIMD_SSE42:
+		return f->sse42;
+	case SIMD_AES:
+		return f->aes;
+	case SIMD_PCLMUL:
+		return f->pclmul;
+	case SIMD_SHA:
+		return f->sha;
+	case SIMD_MMX_BASE:
+		return true;
+	}
+	return false;
+}
+
+void simd_check(struct vcpu *cpu, const struct insn *insn, enum simd_feature feature)
+{
+	const struct cpu_state *s = &cpu->state;
+
+	if ((s->cr0 & CR0_EM) ||
+	    (feature != SIMD_MMX_BASE && !(s->cr4 & CR4_OSFXSR)) || !offered(cpu, feature))
+		exception_ud(cpu, insn);
+	if (s->cr0 & CR0_TS)
+		exception(cpu, insn, VECTOR_NM, 0);
+}
+
+static inline void check(struct vcpu *cpu, const struct insn *insn, enum simd_feature feature)
+{
+	/* A client that never set CPUID gets every instruction, as on KVM. */
+	if (unlikely((cpu->state.cr0 & (CR0_EM | CR0_TS)) || !(cpu->state.cr4 & CR4_OSFXSR) ||
+		     (cpu->cpuid_count && !offered(cpu, feature))))
+		simd_check(cpu, insn, feature);
+}
+
+static void check_aligned(struct vcpu *cpu, const struct insn *insn)
+{
+	if (mem_linear(cpu, insn, insn->seg, mem_offset(cpu, insn)) & 15)
+		exception_gp(cpu, insn, 0);
+}
+
+static inline const struct simd_row *row_of(const struct insn *insn)
+{
+	return simd_row(insn->map, insn->prefix, insn->opcode);
+}
+
+/* Bytes of the memory operand: a general one is 8 wide with REX.W. */
+static unsigned operand_bytes(const struct insn *insn, const struct simd_row *row)
+{
+	bool general = row->form == SIMD_X_GM || row->form == SIMD_GM_X;
+
+	return general && row->size == 4 && (insn->flags & INSN_REXW) && insn->code == 8 ? 8 :
+											    row->size;
+}
+
+/* ---- moves ---- */
+
+static void load_aligned(struct vcpu *cpu, const struct insn *insn)
+{
+	uint8_t value[16];
+
+	check(cpu, insn, SIMD_SSE);
+	check_aligned(cpu, insn);
+	load_bytes(cpu, insn, value, 16);
+	memcpy(XMM(cpu, insn->reg_number), value, 16);
+	NEXT(cpu, insn);
+}
+
+static void load_unaligned(struct vcpu *cpu, const struct insn *insn)
+{
+	uint8_t value[16];
+
+	check(cpu, insn, SIMD_SSE);
+	load_bytes(cpu, insn, value, 16);
+	memcpy(XMM(cpu, insn->reg_number), value, 16);
+	NEXT(cpu, insn);
+}
+
+static void store_aligned(struct vcpu *cpu, const struct insn *insn)
+{
+	check(cpu, insn, SIMD_SSE);
+	check_aligned(cpu, insn);
+	store_bytes(cpu, insn, XMM(cpu, insn->reg_number), 16);
+	NEXT(cpu, insn);
+}
+
+static void store_unaligned(struct vcpu *cpu, const struct insn *insn)
+{
+	check(cpu, insn, SIMD_SSE);
+	store_bytes(cpu, insn, XMM(cpu, insn->reg_number), 16);
+	NEXT(cpu, insn);
+}
+
+static void move_registers(struct vcpu *cpu, const struct insn *insn)
+{
+	check(cpu, insn, SIMD_SSE);
+	memcpy(XMM(cpu, insn->reg_number), XMM(cpu, insn->rm_number), 16);
+	NEXT(cpu, insn);
+}
+
+static void move_registers_back(struct vcpu *cpu, const struct insn *insn)
+{
+	check(cpu, insn, SIMD_SSE);
+	memcpy(XMM(cpu, insn->rm_number), XMM(cpu, insn->reg_number), 16);
+	NEXT(cpu, insn);
+}
+
+/* MOVSS, MOVSD, MOVQ from memory: the rest of the register is cleared. */
+static void load_low4(struct vcpu *cpu, const struct insn *insn)
+{
+	uint64_t value[2] = { 0 };
+
+	check(cpu, insn, SIMD_SSE);
+	value[0] = load32(cpu, insn);
+	memcpy(XMM(cpu, insn->reg_number), value, 16);
+	NEXT(cpu, insn);
+}
+
+static void load_low8(struct vcpu *cpu, const struct insn *insn)
+{
+	uint64_t value[2] = { 0 };
+
+	check(cpu, insn, SIMD_SSE);
+	value[0] = load64(cpu, insn);
+	memcpy(XMM(cpu, insn->reg_number), value, 16);
+	NEXT(cpu, insn);
+}
+
+static void store_low4(struct vcpu *cpu, const struct insn *insn)
+{
+	uint32_t value;
+
+	check(cpu, insn, SIMD_SSE);
+	memcpy(&value, XMM(cpu, insn->reg_number), 4);
+	store32(cpu, insn, value);
+	NEXT(cpu, insn);
+}
+
+static void store_low8(struct vcpu *cpu, const struct insn *insn)
+{
+	uint64_t value;
+
+	check(cpu, insn, SIMD_SSE);
+	memcpy(&value, XMM(cpu, insn->reg_number), 8);
+	store64(cpu, insn, value);
+	NEXT(cpu, insn);
+}
+
+/* PXOR, XORPS, XORPD of a register with itself, the usual zero. */
+static void clear_register(struct vcpu *cpu, const struct insn *insn)
+{
+	check(cpu, insn, SIMD_SSE);
+	memset(XMM(cpu, insn->reg_number), 0, 16);
+	NEXT(cpu, insn);
+}
+
+/* ---- through a thunk ---- */
+
+static simd_thunk *thunk_of(struct vcpu *cpu, const struct insn *insn, const struct simd_row *row)
+{
+	simd_thunk *thunk = (simd_thunk *)insn->thunk;
+
+	/* There was no memory for it when the instruction was decoded. */
+	if (unlikely(!thunk))
+		thunk = simd_thunk_get(insn, row);
+	if (!thunk)
+		interp_emulation_error(cpu, insn);
+	return thunk;
+}
+
+static void finish_fp(struct vcpu *cpu, const struct insn *insn, const struct simd_call *call)
+{
+	uint32_t guest = cpu->state.fpu.mxcsr, raised = call->mxcsr & MXCSR_FLAGS;
+
+	if (unlikely(raised & ~(guest >> 7))) {
+		/* Unmasked: the flags are set, the destination is not (SDM volume 1, 11.5.2). */
+		cpu->state.fpu.mxcsr = guest | raised;
+		exception(cpu, insn, cpu->state.cr4 & CR4_OSXMMEXCPT ? VECTOR_XM : VECTOR_UD, 0);
+	}
+	cpu->state.fpu.mxcsr = guest | raised;
+}
+
+static void op_simd(struct vcpu *cpu, const struct insn *insn)
+{
+	const struct simd_row *row = row_of(insn);
+	bool mmx_reg = row->flags & (SIMD_MMX | SIMD_MMX_REG);
+	bool mmx_rm = row->flags & (SIMD_MMX | SIMD_MMX_RM);
+	struct fpu_state *fpu = &cpu->state.fpu;
+	bool memory = insn->flags & INSN_MEM;
+	unsigned bytes = operand_bytes(insn, row);
+	unsigned reg = insn->reg_number, rm = insn->rm_number;
+	uint8_t *reg_at, *rm_at;
+	struct simd_call call;
+	simd_thunk *thunk;
+
+	check(cpu, insn, row->feature);
+	if (mmx_reg || (mmx_rm && !memory)) {
+		if (fpu->fsw & 0x80)
+			exception(cpu, insn, VECTOR_MF, 0);
+	}
+	if (memory && (row->flags & SIMD_ALIGN))
+		check_aligned(cpu, insn);
+	/* A store is checked before anything is computed: no result may be lost to a fault. */
+	if (memory && row->form != SIMD_XM_X && row->form != SIMD_GM_X)
+		load_bytes(cpu, insn, call.memory, bytes);
+	if (mmx_reg || (mmx_rm && !memory))
+		x87_enter_mmx(cpu);
+	reg_at = mmx_reg ? fpu->st[reg & 7] : fpu->xmm[reg];
+	rm_at = mmx_rm ? fpu->st[rm & 7] : fpu->xmm[rm];
+	memcpy(call.reg, reg_at, 16);
+	if (!memory)
+		memcpy(call.rm, rm_at, 16);
+	memcpy(call.xmm0, fpu->xmm[0], 16);
+	call.gpr = cpu->state.gpr[rm];
+	if (row->flags & SIMD_STRING) {
+		bool wide = insn->flags & INSN_REXW && insn->code == 8;
+
+		call.rax = wide ? cpu->state.gpr[GPR_RAX] : (uint64_t)(int32_t)cpu->state.gpr[GPR_RAX];
+		call.rdx = wide ? cpu->state.gpr[GPR_RDX] : (uint64_t)(int32_t)cpu->state.gpr[GPR_RDX];
+		call.rcx = cpu->state.gpr[GPR_RCX];
+	}
+	if (row->flags & SIMD_FP)
+		call.mxcsr = (fpu->mxcsr & ~MXCSR_FLAGS) | MXCSR_MASKS;
+	thunk = thunk_of(cpu, insn, row);
+	thunk(&call);
+	if (row->flags & SIMD_FP)
+		finish_fp(cpu, insn, &call);
+	switch ((enum simd_form)row->form) {
+	case SIMD_X_XM:
+	case SIMD_X_GM:
+		if (!(row->flags & SIMD_COMPARE)) {
+			if (mmx_reg)
+				memcpy(reg_at, call.reg, 8);
+			else
+				memcpy(reg_at, call.reg, 16);
+		}
+		break;
+	case SIMD_XM_X:
+		if (memory)
+			store_bytes(cpu, insn, call.memory, bytes);
+		else
+			memcpy(rm_at, call.rm, mmx_rm ? 8 : 16);
+		break;
+	case SIMD_GM_X:
+		if (memory)
+			store_bytes(cpu, insn, call.memory, bytes);
+		else
+			cpu->state.gpr[rm] = call.gpr;
+		break;
+	case SIMD_G_XM:
+		cpu->state.gpr[reg] = call.gpr;
+		break;
+	case SIMD_SHIFT:
+		memcpy(rm_at, call.rm, mmx_rm ? 8 : 16);
+		break;
+	default:
+		break;
+	}
+	if (mmx_reg && row->form != SIMD_XM_X && row->form != SIMD_GM_X)
+		reg_at[8] = reg_at[9] = 0xff;
+	if (row->flags & SIMD_SETS_FLAGS)
+		cpu->state.arith = call.arith;
+	if (row->flags & SIMD_STRING) {
+		if (insn->opcode & 1) /* PCMPESTRI, PCMPISTRI: an index */
+			cpu->state.gpr[GPR_RCX] = call.rcx;
+		else
+			memcpy(fpu->xmm[0], call.xmm0, 16);
+	}
+	NEXT(cpu, insn);
+}
+
+/* MASKMOVDQU, MASKMOVQ: bytes of the first operand whose mask bit is set, to DS:[rDI]. */
+static void op_maskmov(struct vcpu *cpu, const struct insn *insn)
+{
+	const struct simd_row *row = row_of(insn);
+	bool mmx = row->flags & SIMD_MMX;
+	struct fpu_state *fpu = &cpu->state.fpu;
+	const uint8_t *data, *mask;
+	unsigned i;
+
+	check(cpu, insn, row->feature);
+	if (mmx)
+		x87_enter_mmx(cpu);
+	data = mmx ? fpu->st[insn->reg_number & 7] : fpu->xmm[insn->reg_number];
+	mask = mmx ? fpu->st[insn->rm_number & 7] : fpu->xmm[insn->rm_number];
+	for (i = 0; i < (mmx ? 8u : 16u); i++)
+		if (mask[i] & 0x80)
+			seg_write8(cpu, insn, insn->seg,
+				   (cpu->state.gpr[GPR_RDI] + i) & insn->amask, data[i]);
+	NEXT(cpu, insn);
+}
+
+/* ---- selection ---- */
+
+/* Moves that need no thunk, by what they do. */
+static insn_fn *select_move(const struct insn *insn)
+{
+	bool memory = insn->flags & INSN_MEM;
+	uint8_t p = insn->prefix;
+
+	if (insn->map != 1)
+		return NULL;
+	switch (insn->opcode) {
+	case 0x10:
+		if (p == 0 || p == 0x66)
+			return memory ? load_unaligned : move_registers;
+		return !memory ? NULL : p == 0xf3 ? load_low4 : load_low8;
+	case 0x11:
+		if (p == 0 || p == 0x66)
+			return memory ? store_unaligned : move_registers_back;
+		return !memory ? NULL : p == 0xf3 ? store_low4 : store_low8;
+	case 0x28:
+		return memory ? load_aligned : move_registers;
+	case 0x29:
+		return memory ? store_aligned : move_registers_back;
+	case 0x2b:
+		return store_aligned;
+	case 0x6f:
+		if (p == 0x66)
+			return memory ? load_aligned : move_registers;
+		return p == 0xf3 ? memory ? load_unaligned : move_registers : NULL;
+	case 0x7f:
+		if (p == 0x66)
+			return memory ? store_aligned : move_registers_back;
+		return p == 0xf3 ? memory ? store_unaligned : move_registers_back : NULL;
+	case 0x7e:
+		return p == 0xf3 && memory ? load_low8 : NULL;
+	case 0xd6:
+		return p == 0x66 && memory ? store_low8 : NULL;
+	case 0x13:
+	case 0x17:
+		return insn->opcode == 0x13 ? store_low8 : NULL;
+	case 0xe7:
+		return p == 0x66 ? store_aligned : NULL;
+	case 0x57:
+	case 0xef:
+		return (insn->opcode == 0x57 || p == 0x66) && !memory &&
+		       insn->reg_number == insn->rm_number ? clear_register : NULL;
+	}
+	return NULL;
+}
+
+insn_fn *simd_select(struct insn *insn)
+{
+	const struct simd_row *row;
+	bool memory = insn->flags & INSN_MEM;
+	insn_fn *fn;
+
+	if (insn->flags & (INSN_VEX | INSN_LOCK))
+		return NULL;
+	if (insn->map == 0)
+		return x87_select(insn);
+	if (insn->map == 1 && insn->opcode == 0x77)
+		return insn->prefix ? NULL : op_emms;
+	row = row_of(insn);
+	if (row->form == SIMD_NONE || (memory && (row->flags & SIMD_REG_ONLY)) ||
+	    (!memory && (row->flags & SIMD_MEM_ONLY)))
+		return NULL;
+	if (row->form == SIMD_SHIFT) {
+		unsigned op = insn->modrm >> 3 & 7;
+
+		/* 71, 72: right, arithmetic right, left; 73 has no arithmetic, but byte shifts. */
+		if (memory || !(op == 2 || op == 6 ||
+				(op == 4 && insn->opcode != 0x73) ||
+				((op == 3 || op == 7) && insn->opcode == 0x73 && insn->prefix == 0x66)))
+			return NULL;
+	}
+	if (row->form == SIMD_MASKMOV)
+		return op_maskmov;
+	fn = select_move(insn);
+	if (fn)
+		return fn;
+	insn->thunk = (void *)simd_thunk_get(insn, row);
+	return op_simd;
+}

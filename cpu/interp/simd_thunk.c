@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Making thunks. The cache is process wide: a thunk is a function of the encoding alone and never
+ * changes once it is published, so VMs share nothing but constants. It is mapped twice, once
+ * writable and once executable.
+ *
+ * Registers in a thunk: RDI the call; XMM2/MM2 stands for ModRM.reg, XMM1/MM1 for ModRM.rm, XMM0 for
+ * the implicit operand, R8 for a general register.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cpu/interp/simd.h"
+
+#define CODE_BYTES (8u << 20)
+#define THUNK_BYTES_MAX 256
+#define HASH_BITS 12
+
+struct cached {
+	struct cached *next;
+	uint64_t key;
+	void *code;
+};
+
+static struct {
+	pthread_mutex_t lock;
+	struct cached *hash[1 << HASH_BITS];
+	uint8_t *write, *execute;
+	size_t used;
+} cache = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static bool cache_map(void)
+{
+	int fd;
+
+	if (cache.write)
+		return true;
+	fd = memfd_create("fauxkvm-thunks", MFD_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, CODE_BYTES))
+		goto fail;
+	cache.write = mmap(NULL, CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	cache.execute = mmap(NULL, CODE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	if (cache.write == MAP_FAILED || cache.execute == MAP_FAILED) {
+		cache.write = NULL;
+		goto fail;
+	}
+	close(fd);
+	return true;
+fail:
+	if (fd >= 0)
+		close(fd);
+	return false;
+}
+
+/* ---- emitting ---- */
+
+struct emit {
+	uint8_t *at;
+};
+
+static void bytes(struct emit *e, const char *code, size_t count)
+{
+	memcpy(e->at, code, count);
+	e->at += count;
+}
+#define CODE(e, literal) bytes((e), literal, sizeof(literal) - 1)
+
+static void byte(struct emit *e, uint8_t value)
+{
+	*e->at++ = value;
+}
+
+/* @code followed by ModRM [rdi + disp32] with register field @reg. */
+static void at_rdi(struct emit *e, const char *code, size_t count, unsigned reg, size_t offset)
+{
+	uint32_t disp = offset;
+
+	bytes(e, code, count);
+	byte(e, 0x80 | (reg & 7) << 3 | 7);
+	bytes(e, (const char *)&disp, 4);
+}
+#define AT_RDI(e, literal, reg, field)                                                             \
+	at_rdi((e), literal, sizeof(literal) - 1, (reg), offsetof(struct simd_call, field))
+
+static void emit_instruction(struct emit *e, const struct insn *insn, const struct simd_row *row)
+{
+	bool memory = insn->flags & INSN_MEM;
+	bool wide = insn->flags & INSN_REXW && insn->code == 8;
+	bool reg_general = row->form == SIMD_G_XM;
+	bool rm_general = !memory && (row->form == SIMD_X_GM || row->form == SIMD_GM_X);
+	unsigned reg = reg_general ? 0 : 2, rm = memory ? 7 : rm_general ? 0 : 1;
+	uint8_t rex = 0x40 | (wide ? 8 : 0) | (reg_general ? 4 : 0) | (rm_general ? 1 : 0);
+
+	if (row->form == SIMD_SHIFT)
+		reg = insn->modrm >> 3 & 7;
+	if (insn->prefix)
+		byte(e, insn->prefix);
+	if (rex != 0x40)
+		byte(e, rex);
+	byte(e, 0x0f);
+	if (insn->map == 2)
+		byte(e, 0x38);
+	else if (insn->map == 3)
+		byte(e, 0x3a);
+	byte(e, insn->opcode);
+	/* [rdi] is the call's first field, the memory operand. */
+	byte(e, (memory ? 0 : 0xc0) | reg << 3 | rm);
+	if (row->flags & SIMD_IMM)
+		byte(e, insn->imm);
+}
+
+static void emit_simd(struct emit *e, const struct insn *insn, const struct simd_row *row)
+{
+	bool mmx_reg = row->flags & (SIMD_MMX | SIMD_MMX_REG);
+	bool mmx_rm = row->flags & (SIMD_MMX | SIMD_MMX_RM);
+
+	if (mmx_reg)
+		AT_RDI(e, "\x0f\x6f", 2, reg);
+	else
+		AT_RDI(e, "\x0f\x10", 2, reg);
+	if (mmx_rm)
+		AT_RDI(e, "\x0f\x6f", 1, rm);
+	else
+		AT_RDI(e, "\x0f\x10", 1, rm);
+	AT_RDI(e, "\x0f\x10", 0, xmm0);
+	AT_RDI(e, "\x4c\x8b", 0, gpr); /* mov r8, [rdi + gpr] */
+	if (row->flags & SIMD_STRING) {
+		AT_RDI(e, "\x48\x8b", 0, rax);
+		AT_RDI(e, "\x48\x8b", 2, rdx);
+		AT_RDI(e, "\x48\x8b", 1, rcx);
+	}
+	if (row->flags & SIMD_FP) {
+		AT_RDI(e, "\x0f\xae", 3, host_mxcsr); /* stmxcsr */
+		AT_RDI(e, "\x0f\xae", 2, mxcsr);      /* ldmxcsr */
+	}
+	emit_instruction(e, insn, row);
+	if (row->flags & SIMD_SETS_FLAGS) {
+		CODE(e, "\x9f\x0f\x90\xc0");   /* lahf; seto al */
+		AT_RDI(e, "\x66\x89", 0, arith); /* mov [rdi + arith], ax */
+	}
+	if (row->flags & SIMD_FP) {
+		AT_RDI(e, "\x0f\xae", 3, mxcsr);
+		AT_RDI(e, "\x0f\xae", 2, host_mxcsr);
+	}
+	if (row->flags & SIMD_STRING)
+		AT_RDI(e, "\x48\x89", 1, rcx);
+	AT_RDI(e, "\x4c\x89", 0, gpr);
+	if (mmx_reg)
+		AT_RDI(e, "\x0f\x7f", 2, reg);
+	else
+		AT_RDI(e, "\x0f\x11", 2, reg);
+	if (mmx_rm)
+		AT_RDI(e, "\x0f\x7f", 1, rm);
+	else
+		AT_RDI(e, "\x0f\x11", 1, rm);
+	AT_RDI(e, "\x0f\x11", 0, xmm0);
+	if (mmx_reg || mmx_rm)
+		CODE(e, "\x0f\x77"); /* emms */
+	byte(e, 0xc3);
+}
+
+/*
+ * void thunk(image, memory, arith): FXRSTOR64 of the guest's image, the instruction, FXSAVE64; the
+ * host's MXCSR and an initial x87 state afterwards. RDX survives: it holds @arith.
+ */
+static void emit_x87(struct emit *e, const struct insn *insn)
+{
+	CODE(e, "\x48\x83\xec\x18");             /* sub rsp, 24 */
+	CODE(e, "\x0f\xae\x5c\x24\x08");         /* stmxcsr [rsp + 8] */
+	CODE(e, "\x48\x0f\xae\x0f");             /* fxrstor64 [rdi] */
+	CODE(e, "\x0f\xae\x54\x24\x08");         /* ldmxcsr [rsp + 8] */
+	CODE(e, "\x8b\x02\x04\x7f\x9e");         /* mov eax, [rdx]; add al, 0x7f; sahf */
+	byte(e, insn->opcode);
+	/* memory operand at [rsi] */
+	byte(e, insn->flags & INSN_MEM ? (insn->modrm & 0x38) | 6 : insn->modrm);
+	CODE(e, "\x9f\x0f\x90\xc0\x66\x89\x02"); /* lahf; seto al; mov [rdx], ax */
+	CODE(e, "\x48\x0f\xae\x07");             /* fxsave64 [rdi] */
+	CODE(e, "\xdb\xe3");                     /* fninit */
+	CODE(e, "\x48\x83\xc4\x18\xc3");         /* add rsp, 24; ret */
+}
+
+/* ---- the cache ---- */
+
+static void *get(uint64_t key, const struct insn *insn, const struct simd_row *row)
+{
+	struct cached **bucket = &cache.hash[(key * 0x9e3779b97f4a7c15ull) >> (64 - HASH_BITS)];
+	struct cached *entry;
+	void *code = NULL;
+	struct emit e;
+
+	pthread_mutex_lock(&cache.lock);
+	for (entry = *bucket; entry; entry = entry->next) {
+		if (entry->key == key) {
+			code = entry->code;
+			goto out;
+		}
+	}
+	if (!cache_map() || cache.used + THUNK_BYTES_MAX > CODE_BYTES)
+		goto out;
+	entry = malloc(sizeof(*entry));
+	if (!entry)
+		goto out;
+	e.at = cache.write + cache.used;
+	if (row)
+		emit_simd(&e, insn, row);
+	else
+		emit_x87(&e, insn);
+	code = cache.execute + cache.used;
+	cache.used = (e.at - cache.write + 15) & ~(size_t)15;
+	entry->key = key;
+	entry->code = code;
+	entry->next = *bucket;
+	*bucket = entry;
+out:
+	pthread_mutex_unlock(&cache.lock);
+	return code;
+}
+
+simd_thunk *simd_thunk_get(const struct insn *insn, const struct simd_row *row)
+{
+	uint64_t key = insn->opcode | insn->map << 8 | (uint64_t)insn->prefix << 16;
+
+	key |= (uint64_t)!!(insn->flags & INSN_MEM) << 24;
+	key |= (uint64_t)(insn->flags & INSN_REXW && insn->code == 8) << 25;
+	if (row->flags & SIMD_IMM)
+		key |= (insn->imm & 0xff) << 32;
+	if (row->form == SIMD_SHIFT)
+		key |= (uint64_t)(insn->modrm & 0x38) << 40;
+	return (simd_thunk *)get(key, insn, row);
+}
+
+x87_thunk *x87_thunk_get(const struct insn *insn)
+{
+	uint64_t key = insn->opcode | 1ull << 63;
+
+	if (insn->flags & INSN_MEM)
+		key |= (uint64_t)(insn->modrm & 0x38) << 8 | 1ull << 62;
+	else
+		key |= (uint64_t)insn->modrm << 8;
+	return (x87_thunk *)get(key, insn, NULL);
+}

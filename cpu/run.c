@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* KVM_RUN: the run loop, requests from other threads, sleeping in HLT. */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cpu/exit.h"
+#include "cpu/flags.h"
+#include "cpu/vcpu.h"
+#include "util/guard.h"
+
+/* ---- requests and kicks ---- */
+
+void vcpu_kick(struct vcpu *vcpu)
+{
+	int saved = errno;
+
+	atomic_store(&vcpu->exit_request, 1);
+	atomic_fetch_add(&vcpu->wake, 1);
+	if (atomic_load(&vcpu->waiting))
+		syscall(SYS_futex, &vcpu->wake, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	errno = saved;
+}
+
+void vcpu_request(struct vcpu *vcpu, unsigned requests)
+{
+	atomic_fetch_or(&vcpu->requests, requests);
+	vcpu_kick(vcpu);
+}
+
+void vcpu_request_and_wait(struct vcpu *vcpu, unsigned requests, struct mmu *self)
+{
+	(void)self;
+	atomic_fetch_or(&vcpu->requests, requests);
+	atomic_store(&vcpu->exit_request, 1);
+	/* A vCPU outside guest code reads its requests before it enters. */
+	while (atomic_load(&vcpu->mode) == VCPU_IN_GUEST &&
+	       (atomic_load(&vcpu->requests) & requests))
+		sched_yield();
+}
+
+/* Sleeps until a kick that came after @seen, or a signal handler ran. */
+static void sleep_until_kick(struct vcpu *vcpu, unsigned seen)
+{
+	atomic_store(&vcpu->waiting, true);
+	syscall(SYS_futex, &vcpu->wake, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+	atomic_store(&vcpu->waiting, false);
+}
+
+static void process_sipi(struct vcpu *vcpu)
+{
+	struct cpu_state *s = &vcpu->state;
+	uint8_t vector = vcpu->sipi_request_vector;
+
+	if (s->mp_state != KVM_MP_STATE_INIT_RECEIVED)
+		return;
+	s->events.sipi_vector = vector;
+	s->seg[SEG_CS].selector = vector << 8;
+	s->seg[SEG_CS].base = (uint64_t)vector << 12;
+	s->base[SEG_CS] = s->seg[SEG_CS].base;
+	s->rip = 0;
+	s->mp_state = KVM_MP_STATE_RUNNABLE;
+	vcpu_mode_changed(vcpu);
+}
+
+static void process_requests(struct vcpu *vcpu)
+{
+	unsigned requests;
+
+	atomic_store(&vcpu->exit_request, 0);
+	requests = atomic_load(&vcpu->requests);
+	if (!requests)
+		return;
+	/* Effects first, then the acknowledgement that vcpu_request_and_wait() looks for. */
+	if (requests & VCPU_REQUEST_SLOTS) {
+		mmu_reload_slots(&vcpu->mmu);
+		interp_forget_code(vcpu);
+		vcpu->engine->verify_code(vcpu);
+		vcpu->stats.tlb_flush++;
+	}
+	if (requests & VCPU_REQUEST_FLUSH_WRITES)
+		mmu_flush_writes(&vcpu->mmu);
+	if (requests & VCPU_REQUEST_VERIFY_CODE)
+		vcpu->engine->verify_code(vcpu);
+	atomic_fetch_and(&vcpu->requests, ~requests);
+	if (requests & VCPU_REQUEST_CLOCK)
+		vcpu_update_clock(vcpu);
+	if (requests & VCPU_REQUEST_TRIPLE_FAULT)
+		vcpu->state.events.triple_fault = true;
+	if (requests & VCPU_REQUEST_NMI) {
+		unsigned limit = vcpu->state.events.nmi.masked || vcpu->state.events.nmi.injected ? 1 : 2;
+		unsigned pending = vcpu->state.events.nmi.pending +
+				   atomic_exchange(&vcpu->nmi_queue, 0);
+
+		vcpu->state.events.nmi.pending = pending < limit ? pending : limit;
+	}
+	if (requests & VCPU_REQUEST_UNHALT)
+		vcpu->unhalted = true;
+	if (requests & VCPU_REQUEST_INIT) {
+		vcpu_reset(vcpu, true);
+		vcpu->state.mp_state = vcpu->bsp ? KVM_MP_STATE_RUNNABLE :
+						   KVM_MP_STATE_INIT_RECEIVED;
+	}
+	if (requests & VCPU_REQUEST_SIPI)
+		process_sipi(vcpu);
+}
+
+/* ---- entry and exit ---- */
+
+/* Takes what user space answered into the replay list. */
+static void complete_exit(struct vcpu *vcpu)
+{
+	struct replay *replay = &vcpu->replay;
+	struct replay_entry *entry;
+
+	if (!replay->waiting)
+		return;
+	replay->waiting = false;
+	replay->next = 0;
+	if (vcpu->replay_rip != vcpu->state.rip) {
+		/* The client moved the vCPU elsewhere: the access is over. */
+		replay->count = 0;
+		return;
+	}
+	entry = &replay->entry[replay->count];
+	switch (entry->kind) {
+	case REPLAY_MMIO_READ:
+		memcpy(entry->data, vcpu->run->mmio.data, entry->bytes);
+		break;
+	case REPLAY_PIO_IN:
+	case REPLAY_PIO_OUT:
+		replay_take_pio(vcpu, entry);
+		break;
+	default:
+		break;
+	}
+	replay->count++;
+}
+
+static bool interrupt_window_open(struct vcpu *vcpu)
+{
+	const struct cpu_state *s = &vcpu->state;
+
+	return (s->rflags & RFLAGS_IF) && !s->events.shadow && !s->events.interrupt.injected &&
+	       !s->events.exception.injected && !s->events.exception.pending &&
+	       !s->events.nmi.injected;
+}
+
+static bool irqchip_in_core(const struct vcpu *vcpu)
+{
+	return vcpu->vm->irqchip != NULL;
+}
+
+static void save_run_state(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->if_flag = !!(vcpu->state.rflags & RFLAGS_IF);
+	run->cr8 = vcpu->lapic ? lapic_get_cr8(vcpu->lapic) : vcpu->state.cr8;
+	run->apic_base = vcpu->lapic ? lapic_get_base(vcpu->lapic) : vcpu->state.apic_base;
+	/* With only local APICs here (split), the window is for the client's PIC. */
+	run->ready_for_interrupt_injection =
+		!vcpu->replay.waiting &&
+		(irqchip_mode_of(vcpu->vm) == IRQCHIP_FULL || interrupt_window_open(vcpu));
+	run->flags = 0;
+}
+
+static bool client_wants_window(struct vcpu *vcpu)
+{
+	return *(volatile __u8 *)&vcpu->run->request_interrupt_window &&
+	       irqchip_mode_of(vcpu->vm) != IRQCHIP_FULL;
+}
+
+static bool immediate_exit(const struct vcpu *vcpu)
+{
+	return *(volatile __u8 *)&vcpu->run->immediate_exit;
+}
+
+static bool halted(const struct vcpu *vcpu)
+{
+	return vcpu->state.mp_state != KVM_MP_STATE_RUNNABLE;
+}
+
+/* Not runnable: sleeps unless there is something to do. */
+static void wait_runnable(struct vcpu *vcpu)
+{
+	unsigned seen = atomic_load(&vcpu->wake);
+
+	if (vcpu->state.mp_state == KVM_MP_STATE_HALTED && event_wakeup(vcpu)) {
+		vcpu->state.mp_state = KVM_MP_STATE_RUNNABLE;
+		vcpu->stats.halt_wakeup++;
+		return;
+	}
+	if (!atomic_load(&vcpu->requests) && !vcpu->signal_pending(vcpu->signal_opaque) &&
+	    !immediate_exit(vcpu))
+		sleep_until_kick(vcpu, seen);
+}
+
+/* ---- single step and breakpoints ---- */
+
+static uint64_t linear_rip(const struct vcpu *vcpu)
+{
+	const struct cpu_state *s = &vcpu->state;
+
+	return state_code64(s) ? s->rip : (uint32_t)(s->rip + s->base[SEG_CS]);
+}
+
+static void exit_debug(struct vcpu *vcpu, uint8_t vector, uint64_t dr6)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_DEBUG;
+	run->debug.arch.exception = vector;
+	run->debug.arch.pad = 0;
+	run->debug.arch.pc = linear_rip(vcpu);
+	run->debug.arch.dr6 = dr6 | 0xffff0ff0;
+	run->debug.arch.dr7 = vcpu->effective_dr7;
+}
+
+/* An instruction breakpoint at RIP: DR6 bits, 0 if none. */
+static unsigned breakpoint_hits(const struct vcpu *vcpu)
+{
+	const uint64_t *dr = vcpu->debug_control & KVM_GUESTDBG_USE_HW_BP ? vcpu->debug_dr :
+									     vcpu->state.dr;
+	uint64_t at = linear_rip(vcpu);
+	unsigned i, hits = 0;
+
+	for (i = 0; i < 4; i++)
+		if ((vcpu->effective_dr7 >> (2 * i) & 3) &&
+		    !(vcpu->effective_dr7 >> (16 + 4 * i) & 3) && dr[i] == at)
+			hits |= 1u << i;
+	return hits;
+}
+
+static bool instruction_breakpoints(const struct vcpu *vcpu)
+{
+	uint64_t dr7 = vcpu->effective_dr7;
+	unsigned i;
+
+	for (i = 0; i < 4; i++)
+		if ((dr7 >> (2 * i) & 3) && !(dr7 >> (16 + 4 * i) & 3))
+			return true;
+	return false;
+}
+
+static bool stepping(const struct vcpu *vcpu)
+{
+	return (vcpu->debug_control & KVM_GUESTDBG_ENABLE) &&
+	       (vcpu->debug_control & KVM_GUESTDBG_SINGLESTEP);
+}
+
+/* The client's debugger takes #DB and #BP before the guest. True: exit with KVM_EXIT_DEBUG. */
+static bool debugger_takes(struct vcpu *vcpu)
+{
+	struct pending_events *e = &vcpu->state.events;
+
+	if (!e->exception.pending || !(vcpu->debug_control & KVM_GUESTDBG_ENABLE))
+		return false;
+	if (e->exception.vector == VECTOR_BP && (vcpu->debug_control & KVM_GUESTDBG_USE_SW_BP)) {
+		exit_debug(vcpu, VECTOR_BP, 0);
+	} else if (e->exception.vector == VECTOR_DB &&
+		   (vcpu->debug_control & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP))) {
+		exit_debug(vcpu, VECTOR_DB, e->exception.payload);
+	} else {
+		return false;
+	}
+	e->exception.pending = false;
+	return true;
+}
+
+/* Runs the engine once. */
+static enum engine_reason enter_guest(struct vcpu *vcpu)
+{
+	struct cpu_state *s = &vcpu->state;
+	bool trap = s->rflags & RFLAGS_TF, step = stepping(vcpu);
+	bool breakpoints = instruction_breakpoints(vcpu);
+	uint8_t shadow = s->events.shadow;
+	enum engine_reason reason;
+	uint64_t rip = s->rip;
+
+	if (trap || step || breakpoints || shadow || (s->rflags & RFLAGS_RF)) {
+		bool resume = s->rflags & RFLAGS_RF;
+		unsigned hits = breakpoints && !resume ? breakpoint_hits(vcpu) : 0;
+
+		if (hits && !(shadow & KVM_X86_SHADOW_INT_MOV_SS)) {
+			event_raise_debug(vcpu, hits);
+			return ENGINE_EXCEPTION;
+		}
+		reason = vcpu->engine->run(vcpu, true);
+		if (reason != ENGINE_KICKED && reason != ENGINE_HALT)
+			return reason;
+		if (resume && s->rip != rip)
+			s->rflags &= ~(uint64_t)RFLAGS_RF;
+		/* #DB is held back by a MOV SS that was just executed. */
+		if ((trap || step) && !(s->events.shadow & KVM_X86_SHADOW_INT_MOV_SS)) {
+			event_raise_debug(vcpu, 1u << 14);
+			if (reason == ENGINE_HALT)
+				s->mp_state = KVM_MP_STATE_HALTED;
+			return ENGINE_EXCEPTION;
+		}
+		return reason;
+	}
+	return vcpu->engine->run(vcpu, false);
+}
+
+/* HLT has completed. True: user space must know (no irqchip here). */
+static bool halt(struct vcpu *vcpu)
+{
+	vcpu->stats.halt_exits++;
+	if (irqchip_in_core(vcpu)) {
+		vcpu->state.mp_state = KVM_MP_STATE_HALTED;
+		return false;
+	}
+	vcpu->run->exit_reason = KVM_EXIT_HLT;
+	return true;
+}
+
+/* Tells the guest its steal time about a hundred times a second. */
+static void steal_time_tick(struct vcpu *vcpu)
+{
+	uint64_t now = events_now();
+
+	if (now < vcpu->steal_due)
+		return;
+	vcpu->steal_due = now + 10000000;
+	vcpu_update_steal_time(vcpu);
+}
+
+/* 1: go on; 0 or negative: KVM_RUN returns this. */
+static int run_once(struct vcpu *vcpu)
+{
+	enum engine_reason reason;
+
+	process_requests(vcpu);
+	if (vcpu->signal_pending(vcpu->signal_opaque)) {
+		vcpu->run->exit_reason = KVM_EXIT_INTR;
+		vcpu->stats.signal_exits++;
+		return -EINTR;
+	}
+	if (immediate_exit(vcpu))
+		return -EINTR;
+	if (vcpu->state.events.triple_fault) {
+		vcpu->state.events.triple_fault = false;
+		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return 0;
+	}
+	if (atomic_load(&vcpu->requests) & VCPU_REQUEST_IOAPIC_EOI) {
+		atomic_fetch_and(&vcpu->requests, ~(unsigned)VCPU_REQUEST_IOAPIC_EOI);
+		vcpu->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+		vcpu->run->eoi.vector = vcpu->ioapic_eoi_vector;
+		return 0;
+	}
+	if (halted(vcpu)) {
+		wait_runnable(vcpu);
+		return 1;
+	}
+	if (vcpu->state.msr.kvm_steal_time & 1)
+		steal_time_tick(vcpu);
+	if (debugger_takes(vcpu))
+		return 0;
+	if (!vcpu->replay.count) {
+		uint64_t injections = vcpu->stats.irq_injections;
+
+		vcpu->run_error = 0;
+		event_deliver(vcpu);
+		if (vcpu->run_error)
+			return vcpu->run_error;
+		/* A device may have written code before it interrupted. */
+		if (vcpu->stats.irq_injections != injections)
+			vcpu->engine->verify_code(vcpu);
+		if (vcpu->state.events.exception.pending || vcpu->state.events.triple_fault)
+			return 1;
+	}
+	if (client_wants_window(vcpu)) {
+		if (interrupt_window_open(vcpu)) {
+			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+			vcpu->stats.irq_window_exits++;
+			return 0;
+		}
+	}
+	atomic_store(&vcpu->mode, VCPU_IN_GUEST);
+	if (atomic_load(&vcpu->requests)) {
+		atomic_store(&vcpu->mode, VCPU_OUTSIDE);
+		return 1;
+	}
+	reason = enter_guest(vcpu);
+	atomic_store(&vcpu->mode, VCPU_OUTSIDE);
+	switch (reason) {
+	case ENGINE_KICKED:
+	case ENGINE_EXCEPTION:
+		return 1;
+	case ENGINE_HALT:
+		return halt(vcpu) ? 0 : 1;
+	case ENGINE_EXIT:
+		return 0;
+	case ENGINE_ERROR:
+		return vcpu->run_error;
+	}
+	return 1;
+}
+
+/* An AP before its INIT: KVM_RUN waits once and then asks to be called again. */
+static int run_uninitialized(struct vcpu *vcpu)
+{
+	wait_runnable(vcpu);
+	process_requests(vcpu);
+	if (vcpu->signal_pending(vcpu->signal_opaque)) {
+		vcpu->run->exit_reason = KVM_EXIT_INTR;
+		vcpu->stats.signal_exits++;
+		return -EINTR;
+	}
+	return immediate_exit(vcpu) ? -EINTR : -EAGAIN;
+}
+
+int vcpu_run(struct vcpu *vcpu)
+{
+	struct guard guard;
+	int result = 0;
+
+	/* kvm_run is a mapping of the client's: it may shrink or vanish. */
+	if (guard_enter(&guard)) {
+		atomic_store(&vcpu->mode, VCPU_OUTSIDE);
+		return -EFAULT;
+	}
+	vcpu->has_run = true;
+	vcpu->stats.exits++;
+	if (!vcpu->lapic)
+		vcpu->state.cr8 = *(volatile __u64 *)&vcpu->run->cr8 & 0xf;
+	complete_exit(vcpu);
+	vcpu->engine->verify_code(vcpu);
+	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
+	if (vcpu->state.mp_state == KVM_MP_STATE_UNINITIALIZED) {
+		result = run_uninitialized(vcpu);
+	} else {
+		do
+			result = run_once(vcpu);
+		while (result > 0);
+	}
+	vcpu->replay_rip = vcpu->state.rip;
+	save_run_state(vcpu);
+	guard_leave(&guard);
+	return result;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The machine that vCPUs belong to: what they share. Descriptors and ioctls around it are abi's.
+ */
+#ifndef FAUXKVM_CPU_VM_H
+#define FAUXKVM_CPU_VM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "devices/bus.h"
+#include "devices/clock.h"
+#include "devices/events.h"
+#include "devices/irqchip.h"
+#include "mmu/memory.h"
+#include "util/log.h"
+
+#define VM_VCPUS_MAX 1024      /* KVM_CAP_MAX_VCPUS */
+#define VM_VCPU_ID_MAX 4096    /* KVM_CAP_MAX_VCPU_ID: exclusive bound */
+
+struct vcpu;
+struct engine;
+
+struct vm {
+	/* Creation of vCPUs and devices, slots, capabilities. */
+	pthread_mutex_t lock;
+	struct memory *memory;
+	struct bus *bus;
+	struct events *events;
+	struct clock *clock;
+	struct irqchip *irqchip; /* NULL: none. Set once, before a vCPU runs */
+	struct pit *pit;
+	const struct log *log;
+	const struct engine *engine; /* for new vCPUs */
+
+	/* vCPUs by creation order. Entries appear once and stay until the VM is destroyed;
+	 * @vcpu_count is published after the entry. */
+	struct vcpu *_Atomic vcpus[VM_VCPUS_MAX];
+	atomic_uint vcpu_count;
+
+	uint32_t bsp_vcpu_id;          /* KVM_SET_BOOT_CPU_ID */
+	uint64_t disabled_quirks;      /* KVM_CAP_DISABLE_QUIRKS(2) */
+	uint64_t disabled_exits;       /* KVM_CAP_X86_DISABLE_EXITS */
+	uint64_t user_msr_mask;        /* KVM_CAP_X86_USER_SPACE_MSR */
+	bool exception_payload;        /* KVM_CAP_EXCEPTION_PAYLOAD */
+	bool triple_fault_event;       /* KVM_CAP_X86_TRIPLE_FAULT_EVENT */
+	bool exit_on_emulation_error;  /* KVM_CAP_EXIT_ON_EMULATION_FAILURE */
+	uint64_t default_tsc_khz;      /* KVM_SET_TSC_KHZ on the VM; 0: the host's */
+};
+
+/* Memory, bus, events, clock. NULL: out of memory. @engine NULL: interp. */
+struct vm *vm_create(const struct log *log, const struct engine *engine);
+/* All vCPUs are stopped. Destroys vCPUs, devices and memory. */
+void vm_destroy(struct vm *vm);
+
+/* The vCPU with @vcpu_id (its APIC ID), or NULL. Any thread. */
+struct vcpu *vm_find_vcpu(struct vm *vm, uint32_t vcpu_id);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The VM's clock: guest TSC, kvmclock, wall clock, steal time pages.
+ * Guest TSC = scaled host TSC + offset; kvmclock counts nanoseconds since VM creation + adjustment.
+ * Source: KVM documents cpuid.rst, msr.rst, timekeeping.rst; KVM document 4.30, 4.31.
+ */
+#ifndef FAUXKVM_DEVICES_CLOCK_H
+#define FAUXKVM_DEVICES_CLOCK_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mmu/memory.h"
+
+struct clock; /* one a VM */
+struct clock *clock_create(void);
+void clock_destroy(struct clock *clock);
+
+uint64_t clock_host_tsc_khz(void); /* calibrated once a process or from CPUID; kHz */
+uint64_t clock_now(const struct clock *clock); /* kvmclock, ns */
+void clock_get(const struct clock *clock, struct kvm_clock_data *data);      /* KVM_GET_CLOCK */
+int clock_set(struct clock *clock, const struct kvm_clock_data *data);       /* KVM_SET_CLOCK */
+
+/* One a vCPU: its TSC. */
+struct tsc {
+	uint64_t khz;     /* guest frequency */
+	uint64_t ratio;   /* guest / host, 16.48 fixed point; 1 << 48 when equal */
+	int64_t offset;   /* added after scaling */
+};
+void tsc_init(struct tsc *tsc);
+uint64_t tsc_read(const struct tsc *tsc);
+uint64_t tsc_scale(const struct tsc *tsc, uint64_t host_tsc); /* without the offset */
+void tsc_write(struct tsc *tsc, uint64_t value);          /* as WRMSR of IA32_TSC */
+int tsc_set_khz(struct tsc *tsc, uint64_t khz);            /* keeps the current value; -EINVAL */
+
+/*
+ * A TSC that user space sets (a new vCPU's 0 included). As in KVM a 0, or what another vCPU's TSC
+ * is now give or take a second, means "in step with the others" and takes over their offset: so
+ * vCPUs that are created, reset or restored one after the other have equal TSCs.
+ */
+void clock_write_tsc(struct clock *clock, struct tsc *tsc, uint64_t value);
+
+/*
+ * Writes struct pvclock_vcpu_time_info at @gpa with the version protocol. @paused sets the "guest
+ * was stopped" flag (KVM_KVMCLOCK_CTRL). 0 or -EFAULT.
+ */
+int clock_write_vcpu_time(const struct clock *clock, const struct tsc *tsc, struct memory *memory,
+			  uint64_t gpa, bool paused);
+/* Writes struct pvclock_wall_clock at @gpa (MSR_KVM_WALL_CLOCK_NEW). */
+int clock_write_wall_clock(const struct clock *clock, struct memory *memory, uint64_t gpa);
+
+#endif
