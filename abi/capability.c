@@ -11,6 +11,11 @@
 #define CAP(capability) .number = capability, .name = #capability
 #define EVERYWHERE(value) .system = (value), .vm = (value)
 
+#define GUESTDBG_FLAGS                                                                             \
+	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |                  \
+	 KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |                \
+	 KVM_GUESTDBG_BLOCKIRQ)
+
 /* ---- values that depend on something ---- */
 
 static int recommended_vcpus(struct object *vm)
@@ -78,6 +83,14 @@ static long enable_exception_payload(struct vm_object *vm, const struct kvm_enab
 {
 	pthread_mutex_lock(&vm->vm->lock);
 	vm->vm->exception_payload = cap->args[0] & 1;
+	pthread_mutex_unlock(&vm->vm->lock);
+	return 0;
+}
+
+static long enable_triple_fault_event(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	pthread_mutex_lock(&vm->vm->lock);
+	vm->vm->triple_fault_event = cap->args[0] & 1;
 	pthread_mutex_unlock(&vm->vm->lock);
 	return 0;
 }
@@ -156,11 +169,14 @@ const struct capability_row capability_table[] = {
 	{ CAP(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2),
 	  EVERYWHERE(KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET),
 	  .enable_vm = enable_manual_dirty_log },
+	{ CAP(KVM_CAP_SET_GUEST_DEBUG2), EVERYWHERE(GUESTDBG_FLAGS), .note = "flags" },
 	{ CAP(KVM_CAP_SREGS2), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_BINARY_STATS_FD), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_XSAVE2), EVERYWHERE(XSAVE_AREA_BYTES), .note = "bytes of KVM_GET_XSAVE2" },
 	{ CAP(KVM_CAP_SYS_ATTRIBUTES), EVERYWHERE(1), .note = "KVM_X86_XCOMP_GUEST_SUPP" },
 	{ CAP(KVM_CAP_VM_TSC_CONTROL), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_X86_TRIPLE_FAULT_EVENT), EVERYWHERE(1),
+	  .enable_vm = enable_triple_fault_event },
 	{ CAP(KVM_CAP_MEMORY_FAULT_INFO), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_VM_TYPES), EVERYWHERE(1), .note = "bit 0: KVM_X86_DEFAULT_VM" },
 };

@@ -241,18 +241,12 @@ static uint32_t reg_of(const struct vcpu *vcpu, uint32_t leaf, enum reg reg)
 	       reg == ECX ? entry->ecx : entry->edx;
 }
 
-static uint64_t cr4_reserved(const struct guest_features *f, uint32_t edx1)
+/* As KVM: only features that came later are bound to CPUID. */
+static uint64_t cr4_reserved(const struct guest_features *f)
 {
-	uint64_t allowed = CR4_PCE | CR4_OSXMMEXCPT;
+	uint64_t allowed = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE |
+			   CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 
-	allowed |= edx1 & BIT(1) ? CR4_VME | CR4_PVI : 0;
-	allowed |= edx1 & BIT(4) ? CR4_TSD : 0;
-	allowed |= edx1 & BIT(2) ? CR4_DE : 0;
-	allowed |= f->pse ? CR4_PSE : 0;
-	allowed |= f->pae ? CR4_PAE : 0;
-	allowed |= f->mce ? CR4_MCE : 0;
-	allowed |= f->pge ? CR4_PGE : 0;
-	allowed |= f->fxsr ? CR4_OSFXSR : 0;
 	allowed |= f->umip ? CR4_UMIP : 0;
 	allowed |= f->la57 ? CR4_LA57 : 0;
 	allowed |= f->fsgsbase ? CR4_FSGSBASE : 0;
@@ -329,7 +323,7 @@ static void derive(struct vcpu *vcpu)
 	f->rdtscp = ed & BIT(27);
 	f->long_mode = ed & BIT(29);
 	f->xcr0 = f->xsave ? 3 : 0;
-	f->cr4_reserved = cr4_reserved(f, d1);
+	f->cr4_reserved = cr4_reserved(f);
 	f->efer_allowed = (f->syscall ? EFER_SCE : 0) | (f->long_mode ? EFER_LME : 0) |
 			  (f->nx ? EFER_NXE : 0);
 	f->kvm_features = reg_of(vcpu, KVM_LEAF | 1, EAX);

@@ -75,7 +75,7 @@ static int set_tsc(struct vcpu *vcpu, uint32_t index, uint64_t value, bool host)
 {
 	(void)index;
 	if (host) {
-		tsc_write(&vcpu->tsc, value);
+		clock_write_tsc(vcpu->vm->clock, &vcpu->tsc, value);
 	} else {
 		uint64_t before = tsc_read(&vcpu->tsc);
 

@@ -164,8 +164,7 @@ static void save_run_state(struct vcpu *vcpu)
 	run->apic_base = vcpu->lapic ? lapic_get_base(vcpu->lapic) : vcpu->state.apic_base;
 	/* With only local APICs here (split), the window is for the client's PIC. */
 	run->ready_for_interrupt_injection =
-		!vcpu->replay.waiting &&
-		(irqchip_mode_of(vcpu->vm) == IRQCHIP_FULL || interrupt_window_open(vcpu));
+		irqchip_mode_of(vcpu->vm) == IRQCHIP_FULL || interrupt_window_open(vcpu);
 	run->flags = 0;
 }
 
@@ -282,7 +281,9 @@ static enum engine_reason enter_guest(struct vcpu *vcpu)
 	enum engine_reason reason;
 	uint64_t rip = s->rip;
 
-	if (trap || step || breakpoints || shadow || (s->rflags & RFLAGS_RF)) {
+	/* What user space answered is completed alone: interrupts may come right behind it. */
+	if (trap || step || breakpoints || shadow || (s->rflags & RFLAGS_RF) ||
+	    vcpu->replay.count) {
 		bool resume = s->rflags & RFLAGS_RF;
 		unsigned hits = breakpoints && !resume ? breakpoint_hits(vcpu) : 0;
 
@@ -330,11 +331,51 @@ static void steal_time_tick(struct vcpu *vcpu)
 	vcpu_update_steal_time(vcpu);
 }
 
-/* 1: go on; 0 or negative: KVM_RUN returns this. */
-static int run_once(struct vcpu *vcpu)
+/* Runs the engine. 1: go on; 0 or negative: KVM_RUN returns this. */
+static int run_engine(struct vcpu *vcpu)
 {
 	enum engine_reason reason;
 
+	atomic_store(&vcpu->mode, VCPU_IN_GUEST);
+	if (atomic_load(&vcpu->requests)) {
+		atomic_store(&vcpu->mode, VCPU_OUTSIDE);
+		return 1;
+	}
+	reason = enter_guest(vcpu);
+	atomic_store(&vcpu->mode, VCPU_OUTSIDE);
+	switch (reason) {
+	case ENGINE_KICKED:
+	case ENGINE_EXCEPTION:
+		return 1;
+	case ENGINE_HALT:
+		return halt(vcpu) ? 0 : 1;
+	case ENGINE_EXIT:
+		return 0;
+	case ENGINE_ERROR:
+		return vcpu->run_error;
+	}
+	return 1;
+}
+
+/*
+ * The instruction that user space has just answered becomes complete before anything else, so that
+ * a client who asks for an immediate exit sees state between instructions.
+ */
+static int finish_instruction(struct vcpu *vcpu)
+{
+	int result = 1;
+
+	while (result > 0 && vcpu->replay.count &&
+	       vcpu->state.mp_state == KVM_MP_STATE_RUNNABLE) {
+		process_requests(vcpu);
+		result = run_engine(vcpu);
+	}
+	return result;
+}
+
+/* As run_engine(). */
+static int run_once(struct vcpu *vcpu)
+{
 	process_requests(vcpu);
 	if (vcpu->signal_pending(vcpu->signal_opaque)) {
 		vcpu->run->exit_reason = KVM_EXIT_INTR;
@@ -382,25 +423,7 @@ static int run_once(struct vcpu *vcpu)
 			return 0;
 		}
 	}
-	atomic_store(&vcpu->mode, VCPU_IN_GUEST);
-	if (atomic_load(&vcpu->requests)) {
-		atomic_store(&vcpu->mode, VCPU_OUTSIDE);
-		return 1;
-	}
-	reason = enter_guest(vcpu);
-	atomic_store(&vcpu->mode, VCPU_OUTSIDE);
-	switch (reason) {
-	case ENGINE_KICKED:
-	case ENGINE_EXCEPTION:
-		return 1;
-	case ENGINE_HALT:
-		return halt(vcpu) ? 0 : 1;
-	case ENGINE_EXIT:
-		return 0;
-	case ENGINE_ERROR:
-		return vcpu->run_error;
-	}
-	return 1;
+	return run_engine(vcpu);
 }
 
 /* An AP before its INIT: KVM_RUN waits once and then asks to be called again. */
@@ -436,9 +459,9 @@ int vcpu_run(struct vcpu *vcpu)
 	if (vcpu->state.mp_state == KVM_MP_STATE_UNINITIALIZED) {
 		result = run_uninitialized(vcpu);
 	} else {
-		do
+		result = finish_instruction(vcpu);
+		while (result > 0)
 			result = run_once(vcpu);
-		while (result > 0);
 	}
 	vcpu->replay_rip = vcpu->state.rip;
 	save_run_state(vcpu);

@@ -150,6 +150,8 @@ int vcpu_create(struct vm *vm, uint32_t id, struct kvm_run *run, uint8_t *pio_pa
 	tsc_init(&vcpu->tsc);
 	if (vm->default_tsc_khz)
 		tsc_set_khz(&vcpu->tsc, vm->default_tsc_khz);
+	/* Starts at 0, in step with the vCPUs that are there already. */
+	clock_write_tsc(vm->clock, &vcpu->tsc, 0);
 	vcpu->interp = interp_alloc();
 	if (!vcpu->interp)
 		goto no_interp;

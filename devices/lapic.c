@@ -150,8 +150,7 @@ static bool matches_physical(const struct lapic *lapic, uint32_t destination)
 		return destination == BROADCAST_X2APIC || destination == lapic->id;
 	if (destination == BROADCAST)
 		return true;
-	/* A vCPU that is started late is still in xAPIC mode and has no 8-bit ID to be called by.
-	 */
+	/* A vCPU that is started late is in xAPIC mode and may have no 8-bit ID to be called by. */
 	if (lapic->id > BROADCAST && destination == lapic->id)
 		return true;
 	return destination == lapic_reg(lapic, LAPIC_ID) >> 24;
@@ -387,7 +386,6 @@ int lapic_set_state(struct lapic *lapic, const struct kvm_lapic_state *state)
 			return -EINVAL;
 	}
 	pthread_mutex_lock(&lapic->lock);
-	lapic_timer_stop(lapic);
 	for (unsigned i = 0; i < LAPIC_REGISTERS; i++)
 		lapic_set_reg(lapic, i << 4, state_load(state, i << 4));
 	lapic_set_reg(lapic, LAPIC_VERSION, LAPIC_VERSION_VALUE);

@@ -64,15 +64,21 @@ static uint64_t remaining(const struct lapic *lapic)
 }
 
 /*
- * The deadline is not part of the state: user space sets its MSR afterwards. A one-shot that has
- * expired stays expired.
+ * The deadline is an MSR and not part of the state: it stays, and the callback finds out how long
+ * there is to go. A one-shot that has expired stays expired.
  */
 void lapic_timer_restore(struct lapic *lapic, uint32_t current_count)
 {
+	const uint64_t deadline = lapic->tsc_deadline;
 	uint64_t left = count_to_ns(lapic, current_count);
 
-	if (timer_mode(lapic) == LAPIC_TIMER_DEADLINE)
+	lapic_timer_stop(lapic);
+	if (timer_mode(lapic) == LAPIC_TIMER_DEADLINE) {
+		lapic->tsc_deadline = deadline;
+		if (deadline)
+			timer_arm(&lapic->timer, events_now());
 		return;
+	}
 	set_period(lapic, count_to_ns(lapic, lapic_reg(lapic, LAPIC_TICR)));
 	if (!lapic->period)
 		return;

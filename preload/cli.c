@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The command: fauxkvm run, fauxkvm info. */
 #define _GNU_SOURCE
-#include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "abi/table.h"
 #include "abi/fauxkvm.h"
+#include "abi/table.h"
 #include "cpu/engine.h"
+#include "preload/program.h"
 
 #define LIBRARY "libfauxkvm-preload.so"
+
+/* As env(1), nohup(1) and the shell have them. */
+#define EXIT_OWN 125
 #define EXIT_CANNOT 126
 #define EXIT_NOT_FOUND 127
 
@@ -27,160 +27,165 @@ static const char help[] =
 	"\n"
 	"run    Starts a dynamically linked program that finds KVM at /dev/kvm, served by\n"
 	"       FauxKVM inside the program's own process. Programs it starts find it too.\n"
-	"info   Prints the version, the engines and the capabilities.\n"
+	"info   Prints the version, the engines and the capabilities, or with --markdown\n"
+	"       the tables of all ioctls and capabilities.\n"
 	"\n"
-	"Options of run:\n"
-	"  --engine NAME     CPU engine (see fauxkvm info)           FAUXKVM_ENGINE\n"
+	"Options of run, and environment variables that mean the same (options win):\n"
+	"  --engine NAME     CPU engine, see fauxkvm info            FAUXKVM_ENGINE\n"
 	"  --log LEVEL       error, warn, info, trace (every ioctl)  FAUXKVM_LOG\n"
 	"  --log-file FILE   append the log to FILE, not to stderr   FAUXKVM_LOG_FILE\n"
 	"\n"
-	"The environment variables mean the same; options win. The exit status is the\n"
-	"program's; 126 if it cannot be started (statically linked, no permission), 127 if\n"
-	"it does not exist.\n";
+	"The exit status is the program's. 125: wrong use of fauxkvm. 126: the program cannot\n"
+	"be started or cannot be given KVM (statically linked, set-user-ID). 127: it does not\n"
+	"exist.\n";
 
-/* Where the preload library is: beside the command, or installed. */
-static bool find_library(char path[PATH_MAX])
+/* ---- run ---- */
+
+/* Where the preload library is: beside the command in the build tree, or installed. */
+static bool library_find(char path[PATH_MAX])
 {
-	static const char *const places[] = { LIBRARY, "../lib/fauxkvm/" LIBRARY, NULL };
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-	int i;
 
-	if (n < 0)
-		return false;
-	self[n] = 0;
-	slash = strrchr(self, '/');
-	slash[1] = 0;
-	for (i = 0; places[i]; i++) {
-		if (snprintf(path, PATH_MAX, "%s%s", self, places[i]) < PATH_MAX &&
-		    !access(path, R_OK))
+	if (n > 0) {
+		self[n] = 0;
+		*strrchr(self, '/') = 0;
+		if (snprintf(path, PATH_MAX, "%s/" LIBRARY, self) < PATH_MAX && !access(path, R_OK))
 			return true;
 	}
-#ifdef FAUXKVM_LIBRARY_DIRECTORY
-	snprintf(path, PATH_MAX, "%s/%s", FAUXKVM_LIBRARY_DIRECTORY, LIBRARY);
+	snprintf(path, PATH_MAX, "%s/" LIBRARY, FAUXKVM_LIBRARY_DIRECTORY);
 	return !access(path, R_OK);
-#else
-	return false;
-#endif
 }
 
-/* The file that execvp(@program) would start. */
-static bool find_program(const char *program, char path[PATH_MAX])
+/* 0 or the exit status. */
+static int library_preload(void)
 {
-	const char *at = getenv("PATH"), *end;
+	const char *others = getenv("LD_PRELOAD");
+	char library[PATH_MAX], *preload;
 
-	if (strchr(program, '/')) {
-		snprintf(path, PATH_MAX, "%s", program);
+	if (!library_find(library)) {
+		fprintf(stderr, "fauxkvm: " LIBRARY " is neither beside this command nor in %s\n",
+			FAUXKVM_LIBRARY_DIRECTORY);
+		return EXIT_OWN;
+	}
+	/* The dynamic linker has no way to quote them. */
+	if (strpbrk(library, " :")) {
+		fprintf(stderr, "fauxkvm: space or colon in the library's path: %s\n", library);
+		return EXIT_OWN;
+	}
+	if (asprintf(&preload, "%s%s%s", library, others && *others ? ":" : "",
+		     others ? others : "") < 0)
+		return EXIT_OWN;
+	setenv("LD_PRELOAD", preload, 1);
+	free(preload);
+	return 0;
+}
+
+static bool engine_is_known(const char *name)
+{
+	if (engine_find(name))
 		return true;
-	}
-	for (at = at ? at : "/usr/bin:/bin"; *at; at = *end ? end + 1 : end) {
-		end = strchrnul(at, ':');
-		snprintf(path, PATH_MAX, "%.*s/%s", (int)(end - at), at, program);
-		if (!access(path, X_OK))
-			return true;
-	}
+	fprintf(stderr, "fauxkvm: no engine \"%s\"; fauxkvm info lists them\n", name);
 	return false;
 }
 
-/* An ELF file without an interpreter never loads a preload library. */
-static bool is_static(const char *path)
+static bool level_is_known(const char *name)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), i;
-	bool result = false;
-	Elf64_Ehdr header;
-	Elf64_Phdr segment;
+	static const char *const levels[] = { "error", "warn", "info", "trace" };
+	size_t i;
 
-	if (fd < 0)
-		return false;
-	if (pread(fd, &header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
-	    !memcmp(header.e_ident, ELFMAG, SELFMAG) && header.e_ident[EI_CLASS] == ELFCLASS64) {
-		result = true;
-		for (i = 0; i < header.e_phnum; i++)
-			if (pread(fd, &segment, sizeof(segment),
-				  header.e_phoff + (off_t)i * header.e_phentsize) ==
-				    (ssize_t)sizeof(segment) &&
-			    segment.p_type == PT_INTERP)
-				result = false;
-	}
-	close(fd);
-	return result;
+	for (i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+		if (!strcmp(name, levels[i]))
+			return true;
+	fprintf(stderr, "fauxkvm: no log level \"%s\": error, warn, info, trace\n", name);
+	return false;
 }
 
-static int run(int argc, char **argv)
+/* The program may change its directory before it opens the file. */
+static bool set_log_file(const char *name)
+{
+	char directory[PATH_MAX], path[2 * PATH_MAX];
+
+	if (*name == '/')
+		return !setenv("FAUXKVM_LOG_FILE", name, 1);
+	if (!getcwd(directory, sizeof(directory)))
+		return false;
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	return !setenv("FAUXKVM_LOG_FILE", path, 1);
+}
+
+/* Options into the environment. The index of PROGRAM, or -1. */
+static int parse_run(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "engine", required_argument, NULL, 'e' },
 		{ "log", required_argument, NULL, 'l' },
 		{ "log-file", required_argument, NULL, 'f' },
-		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	char library[PATH_MAX], program[PATH_MAX], *preload;
-	const char *before;
+	const char *engine, *level;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
-		switch (c) {
-		case 'e':
-			if (!engine_find(optarg)) {
-				fprintf(stderr, "fauxkvm: no engine \"%s\"\n", optarg);
-				return EXIT_CANNOT;
-			}
+	while ((c = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+		if (c == 'e')
 			setenv("FAUXKVM_ENGINE", optarg, 1);
-			break;
-		case 'l':
+		else if (c == 'l')
 			setenv("FAUXKVM_LOG", optarg, 1);
-			break;
-		case 'f':
-			setenv("FAUXKVM_LOG_FILE", optarg, 1);
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return 0;
-		default:
-			return EXIT_CANNOT;
-		}
+		else if (c != 'f' || !set_log_file(optarg))
+			return -1;
 	}
-	if (optind >= argc) {
-		fputs("fauxkvm run: which program?\n", stderr);
-		return EXIT_CANNOT;
-	}
-	argv += optind;
-	if (!find_library(library)) {
-		fputs("fauxkvm: " LIBRARY " is not where it should be\n", stderr);
-		return EXIT_CANNOT;
-	}
-	if (!find_program(argv[0], program)) {
+	engine = getenv("FAUXKVM_ENGINE");
+	level = getenv("FAUXKVM_LOG");
+	if (engine && *engine && !engine_is_known(engine))
+		return -1;
+	if (level && *level && !level_is_known(level))
+		return -1;
+	if (optind < argc)
+		return optind;
+	fputs("fauxkvm run: which program? See fauxkvm --help\n", stderr);
+	return -1;
+}
+
+static int run(int argc, char **argv)
+{
+	int first = parse_run(argc, argv), status, error;
+	char path[PATH_MAX];
+	const char *obstacle;
+
+	if (first < 0)
+		return EXIT_OWN;
+	argv += first;
+	if (!program_find(argv[0], path)) {
 		fprintf(stderr, "fauxkvm: %s: not found\n", argv[0]);
 		return EXIT_NOT_FOUND;
 	}
-	if (is_static(program)) {
-		fprintf(stderr, "fauxkvm: %s is statically linked: it cannot be given KVM this way\n",
-			program);
+	obstacle = program_obstacle(path);
+	if (obstacle) {
+		fprintf(stderr, "fauxkvm: %s cannot be given KVM: it is %s\n", path, obstacle);
 		return EXIT_CANNOT;
 	}
-	before = getenv("LD_PRELOAD");
-	if (asprintf(&preload, "%s%s%s", library, before && *before ? ":" : "",
-		     before ? before : "") < 0)
-		return EXIT_CANNOT;
-	setenv("LD_PRELOAD", preload, 1);
+	status = library_preload();
+	if (status)
+		return status;
 	execvp(argv[0], argv);
-	fprintf(stderr, "fauxkvm: %s: %s\n", argv[0], strerror(errno));
-	return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT;
+	error = errno;
+	fprintf(stderr, "fauxkvm: %s: %s\n", argv[0], strerror(error));
+	return error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT;
 }
+
+/* ---- info ---- */
 
 static void info_capabilities(void)
 {
-	size_t i;
+	const struct capability_row *row, *end = capability_table + capability_table_rows;
 
-	for (i = 0; i < capability_table_rows; i++) {
-		const struct capability_row *row = &capability_table[i];
+	printf("capabilities, on /dev/kvm and on a VM:\n");
+	for (row = capability_table; row < end; row++) {
 		int system = row->dynamic ? row->dynamic(NULL) : row->system;
 		int vm = row->dynamic ? row->dynamic(NULL) : row->vm;
 
 		if (system || vm)
-			printf("  %3u %-36s %d %d\n", row->number, row->name, system, vm);
+			printf("  %-38s %3u %11d %11d\n", row->name, row->number, system, vm);
 	}
 }
 
@@ -190,26 +195,36 @@ static int info(int argc, char **argv)
 
 	if (argc > 1 && !strcmp(argv[1], "--markdown")) {
 		document_write(stdout);
-		return 0;
+	} else if (argc > 1) {
+		fputs(help, stderr);
+		return EXIT_OWN;
+	} else {
+		printf("FauxKVM %s\nengines:", FAUXKVM_VERSION);
+		for (engine = engine_list(); *engine; engine++)
+			printf(" %s%s", (*engine)->name,
+			       *engine == engine_find(NULL) ? " (default)" : "");
+		putchar('\n');
+		info_capabilities();
 	}
-	printf("FauxKVM %s\nengines:", FAUXKVM_VERSION);
-	for (engine = engine_list(); *engine; engine++)
-		printf(" %s%s", (*engine)->name, engine == engine_list() ? " (default)" : "");
-	printf("\ncapabilities (on /dev/kvm, on a VM):\n");
-	info_capabilities();
-	return 0;
+	return fflush(stdout) ? 1 : 0;
 }
 
 int main(int argc, char **argv)
 {
-	if (argc > 1 && !strcmp(argv[1], "run"))
+	const char *command = argc > 1 ? argv[1] : "";
+
+	if (!strcmp(command, "run"))
 		return run(argc - 1, argv + 1);
-	if (argc > 1 && !strcmp(argv[1], "info"))
+	if (!strcmp(command, "info"))
 		return info(argc - 1, argv + 1);
-	if (argc > 1 && !strcmp(argv[1], "--version")) {
+	if (!strcmp(command, "--version")) {
 		printf("fauxkvm %s\n", FAUXKVM_VERSION);
 		return 0;
 	}
-	fputs(help, argc > 1 && !strcmp(argv[1], "--help") ? stdout : stderr);
-	return argc > 1 && !strcmp(argv[1], "--help") ? 0 : EXIT_CANNOT;
+	if (!strcmp(command, "--help") || !strcmp(command, "help")) {
+		fputs(help, stdout);
+		return 0;
+	}
+	fputs(help, stderr);
+	return EXIT_OWN;
 }

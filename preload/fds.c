@@ -1,146 +1,324 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which object stands behind a descriptor number. */
+/*
+ * Which object stands behind a descriptor.
+ *
+ * No locks: close() may be called by a signal handler in the middle of anything. Descriptions live
+ * in a static array and are used again, so a stale pointer to one is harmless: whoever takes a
+ * reference looks afterwards whether the table still has that description.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "preload/preload.h"
+#include "preload/real.h"
 
-#define FDS_MAX 65536
+#define FDS_MAX 262144
+#define DESCRIPTIONS_MAX 65536
 
-struct slot {
-	struct object *_Atomic object;
-	ino_t inode;       /* of the memfd: a number that was reused behind our back is seen */
-	unsigned process;  /* @process_count at creation */
+/* Values of references: 0 free, 1 and more in use, DYING while the object is let go. */
+#define DYING (-1)
+
+struct description {
+	atomic_int references;
+	struct object *object;
+	/* The memfd: how the description is known again. */
+	ino_t inode;
+	dev_t device;
 };
 
-static struct slot table[FDS_MAX];
-/* Taken for changes, so that a lookup that wants a reference never meets a freed object. */
-static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned process_count;
-static pid_t process_id;
+static struct description descriptions[DESCRIPTIONS_MAX];
+static atomic_uint descriptions_end; /* all in use are below */
 
-static void fork_prepare(void)
+static struct description *_Atomic table[FDS_MAX];
+static atomic_uint table_end;
+
+/*
+ * Whose descriptors the table describes. A child of vfork() shares our memory but has descriptors
+ * of its own, so what it closes stays open here.
+ */
+static pid_t owner;
+
+static bool table_is_ours(void)
 {
-	pthread_mutex_lock(&table_lock);
+	return kernel_getpid() == owner;
 }
 
-static void fork_parent(void)
+static void set_owner(void)
 {
-	pthread_mutex_unlock(&table_lock);
+	owner = kernel_getpid();
 }
 
-static void fork_child(void)
+__attribute__((constructor(102))) static void fds_init(void)
 {
-	process_count++;
-	process_id = getpid();
-	pthread_mutex_unlock(&table_lock);
+	set_owner();
+	pthread_atfork(NULL, NULL, set_owner);
 }
 
-__attribute__((constructor)) static void fds_init(void)
+static void raise_end(atomic_uint *end, unsigned at_least)
 {
-	process_id = getpid();
-	pthread_atfork(fork_prepare, fork_parent, fork_child);
+	unsigned seen = atomic_load(end);
+
+	while (seen < at_least && !atomic_compare_exchange_weak(end, &seen, at_least))
+		;
 }
 
-struct object *fds_object(int fd)
+/* ---- descriptions ---- */
+
+static bool description_try_get(struct description *description)
 {
-	if (fd < 0 || fd >= FDS_MAX)
-		return NULL;
-	return atomic_load_explicit(&table[fd].object, memory_order_acquire);
+	int seen = atomic_load(&description->references);
+
+	while (seen > 0)
+		if (atomic_compare_exchange_weak(&description->references, &seen, seen + 1))
+			return true;
+	return false;
 }
 
-bool fds_foreign(int fd)
+void description_put(struct description *description)
 {
-	return table[fd].process != process_count;
+	int seen = atomic_load(&description->references);
+
+	while (!atomic_compare_exchange_weak(&description->references, &seen,
+					     seen > 1 ? seen - 1 : DYING))
+		;
+	if (seen > 1)
+		return;
+	object_put(description->object);
+	atomic_store(&description->references, 0);
 }
 
-struct object *fds_get(int fd)
+struct object *description_object(const struct description *description)
 {
-	struct object *object, *stale = NULL;
-	struct stat st;
+	return description->object;
+}
 
-	if (!fds_object(fd))
-		return NULL;
-	if (REAL(fstat)(fd, &st))
-		st.st_ino = 0;
-	pthread_mutex_lock(&table_lock);
-	object = atomic_load(&table[fd].object);
-	if (object && table[fd].inode != st.st_ino) {
-		stale = object;
-		atomic_store(&table[fd].object, NULL);
-		object = NULL;
+/* With one reference; NULL: too many. */
+static struct description *description_create(struct object *object, const struct stat *st)
+{
+	unsigned i;
+
+	for (i = 0; i < DESCRIPTIONS_MAX; i++) {
+		struct description *description = &descriptions[i];
+		int unused = 0;
+
+		/* Nobody believes in it before it is in the table. */
+		if (!atomic_compare_exchange_strong(&description->references, &unused, 1))
+			continue;
+		description->object = object;
+		description->inode = st->st_ino;
+		description->device = st->st_dev;
+		raise_end(&descriptions_end, i + 1);
+		return description;
 	}
-	if (object)
-		object_get(object);
-	pthread_mutex_unlock(&table_lock);
-	/* An object from before a fork is the parent's: not ours to free. */
-	if (stale && !fds_foreign(fd))
-		object_put(stale);
-	return object;
+	return NULL;
 }
 
-static void set(int fd, struct object *object, ino_t inode, unsigned process)
+static bool description_is(const struct description *description, const struct stat *st)
 {
-	struct object *old;
-	bool own;
-
-	pthread_mutex_lock(&table_lock);
-	old = atomic_load(&table[fd].object);
-	own = table[fd].process == process_count;
-	table[fd].inode = inode;
-	table[fd].process = process;
-	atomic_store_explicit(&table[fd].object, object, memory_order_release);
-	pthread_mutex_unlock(&table_lock);
-	if (old && own)
-		object_put(old);
+	return description->inode == st->st_ino && description->device == st->st_dev;
 }
 
-int fds_install(struct object *object, int flags)
+/* By its memfd, with a reference. */
+static struct description *description_find(const struct stat *st)
 {
-	char name[32];
+	unsigned i, end = atomic_load(&descriptions_end);
+
+	for (i = 0; i < end; i++) {
+		struct description *description = &descriptions[i];
+
+		if (!atomic_load(&description->references) || !description_is(description, st) ||
+		    !description_try_get(description))
+			continue;
+		if (description_is(description, st))
+			return description;
+		description_put(description);
+	}
+	return NULL;
+}
+
+/* ---- the table ---- */
+
+static bool in_table(int fd)
+{
+	return (unsigned)fd < FDS_MAX;
+}
+
+/* Takes over the reference to @description, which may be NULL. */
+static void table_set(int fd, struct description *description)
+{
+	struct description *before;
+
+	if (description)
+		raise_end(&table_end, fd + 1);
+	before = atomic_exchange(&table[fd], description);
+	if (before)
+		description_put(before);
+}
+
+bool fds_known(int fd)
+{
+	return in_table(fd) && atomic_load_explicit(&table[fd], memory_order_relaxed);
+}
+
+bool fds_possible(int fd)
+{
+	return fds_known(fd) || (in_table(fd) && atomic_load(&descriptions_end));
+}
+
+struct description *fds_get(int fd)
+{
+	struct description *description;
+
+	if (!in_table(fd))
+		return NULL;
+	while ((description = atomic_load(&table[fd]))) {
+		if (!description_try_get(description))
+			continue; /* closed just now: the entry has changed */
+		if (atomic_load(&table[fd]) == description)
+			return description;
+		description_put(description);
+	}
+	return NULL;
+}
+
+/* Is @fd a descriptor of /dev/kvm from before an exec, or from another process of ours? */
+static bool is_foreign_system(int fd)
+{
+	char path[32], target[32];
+	ssize_t length;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	length = kernel_call(SYS_readlink, (unsigned long)path, (unsigned long)target,
+			     sizeof(target) - 1, 0, 0, 0);
+	if (length < 0)
+		return false;
+	target[length] = 0;
+	return !strcmp(target, "/memfd:kvm (deleted)");
+}
+
+/* A descriptor that no call of ours made. */
+static struct description *adopt(int fd, const struct stat *st)
+{
+	struct description *description = description_find(st);
+	struct object *object;
+
+	if (!description) {
+		if (st->st_size || !S_ISREG(st->st_mode) || !is_foreign_system(fd))
+			return NULL;
+		object = kvm_reopen();
+		if (!object)
+			return NULL;
+		description = description_create(object, st);
+		if (!description) {
+			object_put(object);
+			return NULL;
+		}
+	}
+	if (table_is_ours() && description_try_get(description))
+		table_set(fd, description);
+	return description;
+}
+
+struct description *fds_get_checked(int fd)
+{
+	struct description *description, *stale;
 	struct stat st;
-	int fd;
 
-	snprintf(name, sizeof(name), "kvm-%s", object_kind_name(object->kind));
-	fd = memfd_create(name, flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+	if (!in_table(fd) || kernel_fstat(fd, &st))
+		return NULL;
+	description = fds_get(fd);
+	if (description && description_is(description, &st))
+		return description;
+	if (description) {
+		stale = description;
+		if (table_is_ours() && atomic_compare_exchange_strong(&table[fd], &stale, NULL))
+			description_put(description);
+		description_put(description);
+	}
+	return adopt(fd, &st);
+}
+
+/* ---- descriptors come and go ---- */
+
+/* The access mode and flags that the client asked for, on the same number. */
+static int apply_flags(int fd, int flags)
+{
+	char path[32];
+	long again;
+
+	if ((flags & O_ACCMODE) == O_RDWR) {
+		kernel_call(SYS_fcntl, fd, F_SETFL, flags, 0, 0, 0);
+		return 0;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = kernel_call(SYS_openat, AT_FDCWD, (unsigned long)path,
+			    flags & (O_ACCMODE | O_NONBLOCK | O_APPEND | O_CLOEXEC), 0, 0, 0);
+	/* Without /proc the descriptor is read-write: more than was asked for. */
+	if (again == -EMFILE || again == -ENFILE)
+		return again;
+	if (again < 0)
+		return 0;
+	kernel_call(SYS_dup3, again, fd, flags & O_CLOEXEC, 0, 0, 0);
+	kernel_call(SYS_close, again, 0, 0, 0, 0, 0);
+	return 0;
+}
+
+int fds_install(struct object *object, const char *name, int flags)
+{
+	struct description *description;
+	struct stat st;
+	int fd, r;
+
+	fd = kernel_call(SYS_memfd_create, (unsigned long)name,
+			 MFD_ALLOW_SEALING | (flags & O_CLOEXEC ? MFD_CLOEXEC : 0), 0, 0, 0, 0);
 	if (fd < 0)
-		return -errno;
-	if (fd >= FDS_MAX || REAL(fstat)(fd, &st)) {
-		REAL(close)(fd);
-		return -EMFILE;
+		return fd;
+	/* It stays empty: writing to it fails, touching a mapping of it is SIGBUS. */
+	kernel_call(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL, 0, 0, 0);
+	r = in_table(fd) ? apply_flags(fd, flags) : -EMFILE;
+	if (!r)
+		r = kernel_fstat(fd, &st);
+	if (r)
+		goto close;
+	description = description_create(object, &st);
+	if (!description) {
+		r = -ENFILE;
+		goto close;
 	}
-	set(fd, object, st.st_ino, process_count);
+	table_set(fd, description);
 	return fd;
+
+close:
+	kernel_call(SYS_close, fd, 0, 0, 0, 0, 0);
+	return r;
 }
 
-void fds_duplicate(int old_fd, int new_fd)
+void fds_duplicated(int from, int to)
 {
-	struct object *object = fds_object(old_fd);
+	struct description *description;
 
-	if (!object || new_fd < 0 || new_fd >= FDS_MAX || old_fd == new_fd)
+	if (from == to || (!fds_known(from) && !fds_known(to)))
 		return;
-	set(new_fd, object_get(object), table[old_fd].inode, table[old_fd].process);
-}
-
-void fds_forget(int fd)
-{
-	/* A vfork child shares this memory, but its descriptors are its own. */
-	if (!fds_object(fd) || getpid() != process_id)
+	if (!in_table(to) || !table_is_ours())
 		return;
-	set(fd, NULL, 0, process_count);
+	description = fds_get(from);
+	table_set(to, description);
 }
 
-void fds_forget_range(unsigned first, unsigned last)
+void fds_closing(int fd)
 {
-	unsigned fd;
+	if (fds_known(fd) && table_is_ours())
+		table_set(fd, NULL);
+}
 
-	for (fd = first; fd <= last && fd < FDS_MAX; fd++)
-		fds_forget(fd);
+void fds_closing_range(unsigned first, unsigned last)
+{
+	unsigned fd, end = atomic_load(&table_end);
+
+	for (fd = first; fd < end && fd <= last; fd++)
+		fds_closing(fd);
 }

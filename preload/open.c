@@ -1,98 +1,139 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Opening /dev/kvm and looking at it. */
+/* Opening /dev/kvm. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
 
 #include "abi/fauxkvm.h"
 #include "preload/preload.h"
+#include "preload/real.h"
 
 /* ---- is it /dev/kvm? ---- */
 
-/* Drops "//" and "/./"; ".." is left to the kernel, who would have to follow links. */
-static void squeeze(const char *path, char out[PATH_MAX])
+/* "/dev/kvm" with any number of "/" and "/." where one "/" is enough. */
+static bool spells_kvm(const char *path)
 {
-	size_t n = 0;
+	static const char *const parts[] = { "dev", "kvm" };
+	size_t i;
 
-	while (*path && n < PATH_MAX - 1) {
-		if (path[0] == '/' && path[1] == '/') {
+	for (i = 0; i < 2; i++) {
+		size_t length = strlen(parts[i]);
+
+		if (*path != '/')
+			return false;
+		while (*path == '/' || (*path == '.' && path[1] == '/'))
 			path++;
-		} else if (path[0] == '/' && path[1] == '.' && path[2] == '/') {
-			path += 2;
-		} else {
-			out[n++] = *path++;
-		}
+		if (strncmp(path, parts[i], length))
+			return false;
+		path += length;
 	}
-	out[n] = 0;
+	return !*path;
+}
+
+/* The kernel finds out whether the directory is /dev. */
+static bool directory_is_dev(int directory, const char *path, size_t length)
+{
+	char name[PATH_MAX] = ".";
+	struct stat st, dev;
+	long r;
+
+	if (length >= sizeof(name))
+		return false;
+	if (length)
+		memcpy(name, path, length), name[length] = 0;
+	r = kernel_call(SYS_newfstatat, directory, (unsigned long)name, (unsigned long)&st, 0, 0, 0);
+	if (r)
+		return false;
+	r = kernel_call(SYS_newfstatat, AT_FDCWD, (unsigned long)"/dev", (unsigned long)&dev, 0, 0,
+			0);
+	return !r && st.st_ino == dev.st_ino && st.st_dev == dev.st_dev;
 }
 
 bool path_is_kvm(int directory, const char *path)
 {
-	char whole[PATH_MAX], link[64];
 	const char *name;
-	ssize_t n;
 
 	if (!path)
 		return false;
 	name = strrchr(path, '/');
 	name = name ? name + 1 : path;
-	if (strcmp(name, "kvm"))
+	if (name[0] != 'k' || strcmp(name, "kvm"))
 		return false;
-	squeeze(path, whole);
-	if (whole[0] == '/')
-		return !strcmp(whole, "/dev/kvm");
-	if (strcmp(whole, "kvm") && strcmp(whole, "./kvm"))
-		return false;
-	if (directory == AT_FDCWD) {
-		return getcwd(whole, sizeof(whole)) && !strcmp(whole, "/dev");
-	}
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", directory);
-	n = readlink(link, whole, sizeof(whole) - 1);
-	if (n < 0)
-		return false;
-	whole[n] = 0;
-	return !strcmp(whole, "/dev");
+	return spells_kvm(path) || directory_is_dev(directory, path, name - path);
 }
 
 /* ---- opening ---- */
 
 static struct fauxkvm *instance;
 static pthread_once_t instance_once = PTHREAD_ONCE_INIT;
-static int log_fd = -1;
+
+static int log_level(void)
+{
+	static const char *const levels[] = { "error", "warn", "info", "trace" };
+	const char *name = getenv("FAUXKVM_LOG");
+	int i;
+
+	for (i = 0; name && i < (int)(sizeof(levels) / sizeof(levels[0])); i++)
+		if (!strcmp(name, levels[i]))
+			return i;
+	return 0;
+}
+
+static int log_open(void)
+{
+	const char *file = getenv("FAUXKVM_LOG_FILE");
+	int fd, high;
+
+	if (!file || !*file)
+		return STDERR_FILENO;
+	fd = real()->openat(AT_FDCWD, file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return STDERR_FILENO;
+	/* Out of the way of programs that choose descriptors by number. */
+	high = real()->fcntl(fd, F_DUPFD_CLOEXEC, 512);
+	if (high < 0)
+		return fd;
+	real()->close(fd);
+	return high;
+}
 
 static void instance_create(void)
 {
-	const char *level = getenv("FAUXKVM_LOG"), *file = getenv("FAUXKVM_LOG_FILE");
-	static const char *const levels[] = { "error", "warn", "info", "trace" };
+	const char *engine = getenv("FAUXKVM_ENGINE");
 	struct fauxkvm_options options = {
 		.size = sizeof(options),
-		.engine = getenv("FAUXKVM_ENGINE"),
-		.log_fd = 2,
-		.log_level = 0,
+		.engine = engine && *engine ? engine : NULL,
+		.log_fd = log_open(),
+		.log_level = log_level(),
 	};
-	int i;
 
-	for (i = 0; level && i < 4; i++)
-		if (!strcmp(level, levels[i]))
-			options.log_level = i;
-	if (options.engine && !*options.engine)
-		options.engine = NULL;
-	if (file && *file)
-		log_fd = REAL(open)(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-	if (log_fd >= 0)
-		options.log_fd = log_fd;
 	instance = fauxkvm_create(&options);
-	if (!instance)
-		dprintf(2, "fauxkvm: no engine \"%s\"\n", options.engine ? options.engine : "");
+	if (!instance) {
+		dprintf(STDERR_FILENO, "fauxkvm: engine \"%s\": %m\n",
+			options.engine ? options.engine : "default");
+		return;
+	}
+	signals_arm();
+}
+
+/* As an open of /dev/kvm: an object or NULL and errno. */
+struct object *kvm_reopen(void)
+{
+	struct object *object;
+
+	pthread_once(&instance_once, instance_create);
+	if (!instance) {
+		errno = ENODEV;
+		return NULL;
+	}
+	object = system_open(instance);
+	if (!object)
+		errno = ENOMEM;
+	return object;
 }
 
 int kvm_open(int flags)
@@ -100,218 +141,119 @@ int kvm_open(int flags)
 	struct object *object;
 	int fd;
 
-	pthread_once(&instance_once, instance_create);
-	if (!instance) {
-		errno = ENODEV;
+	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) {
+		errno = EEXIST;
 		return -1;
 	}
-	object = system_open(instance);
-	if (!object) {
-		errno = ENOMEM;
+	if (flags & O_DIRECTORY) {
+		errno = ENOTDIR;
 		return -1;
 	}
-	fd = fds_install(object, flags);
-	if (fd < 0) {
+	object = kvm_reopen();
+	if (!object)
+		return -1;
+	fd = fds_install(object, "kvm", flags & ~(O_CREAT | O_TRUNC | O_NOCTTY));
+	if (fd < 0)
 		object_put(object);
-		errno = -fd;
-		return -1;
-	}
-	return fd;
+	return preload_result(fd);
 }
 
-static mode_t mode_argument(int flags, va_list list)
+int open_at(int directory, const char *path, int flags, mode_t mode)
 {
-	return flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY)) ? va_arg(list, mode_t) : 0;
+	return path_is_kvm(directory, path) ? kvm_open(flags) :
+					      real()->openat(directory, path, flags, mode);
 }
 
-#define DEFINE_OPEN(name)                                                                          \
-EXPORT int name(const char *path, int flags, ...)                                                 \
-{                                                                                                  \
-	va_list list;                                                                              \
-	mode_t mode;                                                                               \
+/* ---- open() and its relatives ---- */
+
+#define NEEDS_MODE(flags) ((flags) & O_CREAT || ((flags) & O_TMPFILE) == O_TMPFILE)
+
+#define MODE_ARGUMENT(flags)                                                                       \
+	({                                                                                         \
+		mode_t mode = 0;                                                                   \
                                                                                                    \
-	va_start(list, flags);                                                                     \
-	mode = mode_argument(flags, list);                                                         \
-	va_end(list);                                                                              \
-	if (path_is_kvm(AT_FDCWD, path))                                                           \
-		return kvm_open(flags);                                                            \
-	return REAL(name)(path, flags, mode);                                                      \
-}
-
-#define DEFINE_OPENAT(name)                                                                        \
-EXPORT int name(int directory, const char *path, int flags, ...)                                  \
-{                                                                                                  \
-	va_list list;                                                                              \
-	mode_t mode;                                                                               \
+		if (NEEDS_MODE(flags)) {                                                           \
+			va_list list;                                                              \
                                                                                                    \
-	va_start(list, flags);                                                                     \
-	mode = mode_argument(flags, list);                                                         \
-	va_end(list);                                                                              \
-	if (path_is_kvm(directory, path))                                                          \
-		return kvm_open(flags);                                                            \
-	return REAL(name)(directory, path, flags, mode);                                           \
+			va_start(list, flags);                                                     \
+			mode = va_arg(list, mode_t);                                               \
+			va_end(list);                                                              \
+		}                                                                                  \
+		mode;                                                                              \
+	})
+
+EXPORT int open(const char *path, int flags, ...)
+{
+	return open_at(AT_FDCWD, path, flags, MODE_ARGUMENT(flags));
 }
 
-DEFINE_OPEN(open)
-DEFINE_OPEN(open64)
-DEFINE_OPENAT(openat)
-DEFINE_OPENAT(openat64)
+EXPORT int open64(const char *path, int flags, ...)
+{
+	return open_at(AT_FDCWD, path, flags, MODE_ARGUMENT(flags));
+}
 
-/* What fortified programs call; no mode, so no O_CREAT. */
-int __open_2(const char *path, int flags);
-int __open64_2(const char *path, int flags);
-int __openat_2(int directory, const char *path, int flags);
-int __openat64_2(int directory, const char *path, int flags);
+EXPORT int openat(int directory, const char *path, int flags, ...)
+{
+	return open_at(directory, path, flags, MODE_ARGUMENT(flags));
+}
+
+EXPORT int openat64(int directory, const char *path, int flags, ...)
+{
+	return open_at(directory, path, flags, MODE_ARGUMENT(flags));
+}
+
+/* What programs compiled with _FORTIFY_SOURCE call when there is no mode. */
 
 EXPORT int __open_2(const char *path, int flags)
 {
-	return path_is_kvm(AT_FDCWD, path) ? kvm_open(flags) : REAL(__open_2)(path, flags);
+	return path_is_kvm(AT_FDCWD, path) ? kvm_open(flags) : real()->__open_2(path, flags);
 }
+
+int __open64_2(const char *path, int flags);
 
 EXPORT int __open64_2(const char *path, int flags)
 {
-	return path_is_kvm(AT_FDCWD, path) ? kvm_open(flags) : REAL(__open64_2)(path, flags);
+	return __open_2(path, flags);
 }
 
 EXPORT int __openat_2(int directory, const char *path, int flags)
 {
 	return path_is_kvm(directory, path) ? kvm_open(flags) :
-					      REAL(__openat_2)(directory, path, flags);
+					      real()->__openat_2(directory, path, flags);
 }
+
+int __openat64_2(int directory, const char *path, int flags);
 
 EXPORT int __openat64_2(int directory, const char *path, int flags)
 {
-	return path_is_kvm(directory, path) ? kvm_open(flags) :
-					      REAL(__openat64_2)(directory, path, flags);
+	return __openat_2(directory, path, flags);
 }
 
-#define DEFINE_FOPEN(name)                                                                         \
-EXPORT FILE *name(const char *path, const char *mode)                                             \
-{                                                                                                  \
-	FILE *file;                                                                                \
-	int fd;                                                                                    \
-                                                                                                   \
-	if (!path_is_kvm(AT_FDCWD, path))                                                          \
-		return REAL(name)(path, mode);                                                     \
-	fd = kvm_open(strchr(mode, 'e') ? O_CLOEXEC : 0);                                          \
-	if (fd < 0)                                                                                \
-		return NULL;                                                                       \
-	file = fdopen(fd, mode);                                                                   \
-	if (!file)                                                                                 \
-		close(fd);                                                                         \
-	return file;                                                                               \
-}
+/* ---- fopen() ---- */
 
-DEFINE_FOPEN(fopen)
-DEFINE_FOPEN(fopen64)
-
-/* ---- looking ---- */
-
-static void fill_stat(struct stat *st)
+static FILE *fopen_kvm(const char *mode)
 {
-	memset(st, 0, sizeof(*st));
-	st->st_mode = S_IFCHR | 0666;
-	st->st_rdev = makedev(10, 232);
-	st->st_nlink = 1;
-	st->st_blksize = 4096;
-	st->st_ino = 232;
-	st->st_dev = makedev(0, 5);
+	int flags = strchr(mode, '+') ? O_RDWR : *mode == 'r' ? O_RDONLY : O_WRONLY;
+	FILE *file;
+	int fd;
+
+	if (strchr(mode, 'e'))
+		flags |= O_CLOEXEC;
+	fd = kvm_open(flags);
+	if (fd < 0)
+		return NULL;
+	file = fdopen(fd, mode);
+	if (!file)
+		close(fd);
+	return file;
 }
 
-static bool fd_is_system(int fd)
+EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
 {
-	struct object *object = fds_object(fd);
-
-	return object && object->kind == OBJECT_SYSTEM;
+	return path_is_kvm(AT_FDCWD, path) ? fopen_kvm(mode) : real()->fopen(path, mode);
 }
 
-/* AT_EMPTY_PATH: the descriptor itself. */
-static bool names_fd(const char *path)
+EXPORT FILE *fopen64(const char *restrict path, const char *restrict mode)
 {
-	return !path || !*path;
-}
-
-#define DEFINE_STAT(name, type)                                                                    \
-EXPORT int name(const char *path, struct type *st)                                                \
-{                                                                                                  \
-	if (!path_is_kvm(AT_FDCWD, path))                                                          \
-		return REAL(name)(path, st);                                                       \
-	fill_stat((struct stat *)st);                                                              \
-	return 0;                                                                                  \
-}
-
-DEFINE_STAT(stat, stat)
-DEFINE_STAT(lstat, stat)
-DEFINE_STAT(stat64, stat64)
-DEFINE_STAT(lstat64, stat64)
-
-#define DEFINE_FSTAT(name, type)                                                                   \
-EXPORT int name(int fd, struct type *st)                                                          \
-{                                                                                                  \
-	if (!fd_is_system(fd))                                                                     \
-		return REAL(name)(fd, st);                                                         \
-	fill_stat((struct stat *)st);                                                              \
-	return 0;                                                                                  \
-}
-
-DEFINE_FSTAT(fstat, stat)
-DEFINE_FSTAT(fstat64, stat64)
-
-#define DEFINE_FSTATAT(name, type)                                                                 \
-EXPORT int name(int directory, const char *path, struct type *st, int flags)                      \
-{                                                                                                  \
-	if (!path_is_kvm(directory, path) &&                                                       \
-	    !((flags & AT_EMPTY_PATH) && names_fd(path) && fd_is_system(directory)))               \
-		return REAL(name)(directory, path, st, flags);                                     \
-	fill_stat((struct stat *)st);                                                              \
-	return 0;                                                                                  \
-}
-
-DEFINE_FSTATAT(fstatat, stat)
-DEFINE_FSTATAT(fstatat64, stat64)
-
-EXPORT int statx(int directory, const char *restrict path, int flags, unsigned mask,
-		 struct statx *restrict stx)
-{
-	if (!path_is_kvm(directory, path) &&
-	    !((flags & AT_EMPTY_PATH) && names_fd(path) && fd_is_system(directory)))
-		return REAL(statx)(directory, path, flags, mask, stx);
-	memset(stx, 0, sizeof(*stx));
-	stx->stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_UID | STATX_GID | STATX_INO;
-	stx->stx_mode = S_IFCHR | 0666;
-	stx->stx_nlink = 1;
-	stx->stx_ino = 232;
-	stx->stx_rdev_major = 10;
-	stx->stx_rdev_minor = 232;
-	stx->stx_blksize = 4096;
-	return 0;
-}
-
-static int access_kvm(int mode)
-{
-	if (!(mode & X_OK))
-		return 0;
-	errno = EACCES;
-	return -1;
-}
-
-EXPORT int access(const char *path, int mode)
-{
-	return path_is_kvm(AT_FDCWD, path) ? access_kvm(mode) : REAL(access)(path, mode);
-}
-
-EXPORT int euidaccess(const char *path, int mode)
-{
-	return path_is_kvm(AT_FDCWD, path) ? access_kvm(mode) : REAL(euidaccess)(path, mode);
-}
-
-EXPORT int eaccess(const char *path, int mode)
-{
-	return path_is_kvm(AT_FDCWD, path) ? access_kvm(mode) : REAL(eaccess)(path, mode);
-}
-
-EXPORT int faccessat(int directory, const char *path, int mode, int flags)
-{
-	return path_is_kvm(directory, path) ? access_kvm(mode) :
-					      REAL(faccessat)(directory, path, mode, flags);
+	return fopen(path, mode);
 }

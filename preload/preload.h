@@ -2,61 +2,109 @@
 /*
  * The preload front end: what its files share.
  *
- * Interposed calls look whether they touch one of our descriptors or /dev/kvm and pass everything
- * else to libc unchanged. Each descriptor that a client gets is a memfd, so that the kernel keeps
- * the descriptor table; a side table says which object stands behind a number.
+ * An interposed call looks whether it is about /dev/kvm or about one of our descriptors and hands
+ * everything else to libc unchanged. Each descriptor that a client gets is a memfd, so that the
+ * kernel keeps the descriptor table; a side table says which object stands behind a number.
+ *
+ * Interposed calls are made by every program that runs under `fauxkvm run`, from signal handlers,
+ * before constructors and in children of vfork(): they take no lock and allocate nothing unless
+ * KVM is concerned.
  */
 #ifndef FAUXKVM_PRELOAD_PRELOAD_H
 #define FAUXKVM_PRELOAD_PRELOAD_H
 
-#include <dlfcn.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include "abi/object.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* The next definition of @name after ours, resolved once. */
-#define REAL(name)                                                                                 \
-	({                                                                                         \
-		static __typeof__(&name) real_##name;                                              \
-		if (!real_##name)                                                                  \
-			real_##name = (__typeof__(&name))dlsym(RTLD_NEXT, #name);                  \
-		real_##name;                                                                       \
-	})
+struct stat;
 
-/* ---- fds.c ---- */
+/* -1 and errno for a negative errno, else @result. */
+long preload_result(long result);
 
-/* The object behind @fd without a reference, or NULL. Lock free. */
-struct object *fds_object(int fd);
-/* The same with a reference; NULL also when the number was closed behind our back. */
-struct object *fds_get(int fd);
-/* -EIO: the object belongs to the process before a fork. */
-bool fds_foreign(int fd);
-/* A new descriptor for @object, whose reference it takes. @flags: O_CLOEXEC or 0. */
-int fds_install(struct object *object, int flags);
-void fds_duplicate(int old_fd, int new_fd);
-/* Before the real close of @fd. True if it was ours. */
-void fds_forget(int fd);
-void fds_forget_range(unsigned first, unsigned last);
+/* ---- fds.c: which object stands behind a descriptor ---- */
 
-/* ---- client.c ---- */
+/*
+ * What the kernel calls an open file description: descriptors made by dup() share one. It holds one
+ * reference to its object.
+ */
+struct description;
 
-/* The calling thread as a client of the core. */
-struct client *client_self(void);
-/* KVM_RUN brackets: which vCPU this thread runs. */
-void client_enter(struct object *vcpu);
-void client_leave(void);
-/* From a signal handler of this thread: KVM_RUN must return. */
-void client_interrupt(void);
-/* In a handler: a signal that only KVM_RUN's mask lets in; true: keep it pending for later. */
+/*
+ * Is there possibly an object behind @fd? One load: false for everything that is not ours, and for
+ * a descriptor that reached this process behind our back (fds_get_checked() still finds that).
+ */
+bool fds_known(int fd);
+/* The same without that gap: true for every descriptor once KVM was opened. */
+bool fds_possible(int fd);
+/*
+ * The description behind @fd with a reference, or NULL. No system call; trusts that nobody closed
+ * the number behind our back. Async-signal safe, as description_put() is.
+ */
+struct description *fds_get(int fd);
+/*
+ * The same, checked: a number that was closed and used again behind our back is forgotten, and a
+ * descriptor that came by another way (SCM_RIGHTS, exec) is recognised.
+ */
+struct description *fds_get_checked(int fd);
+void description_put(struct description *description);
+struct object *description_object(const struct description *description);
+
+/*
+ * A new descriptor for @object, whose reference it takes over on success: the number or a negative
+ * errno. @name as in /proc/self/fd; @flags as for open().
+ */
+int fds_install(struct object *object, const char *name, int flags);
+/* @to is a descriptor for what @from is one for, since now. */
+void fds_duplicated(int from, int to);
+/* Before the kernel closes it. */
+void fds_closing(int fd);
+void fds_closing_range(unsigned first, unsigned last);
+
+/* ---- client.c: the calling thread as a client of the core ---- */
+
+/* object_ioctl() for this thread, as ioctl(2) answers. Drops the reference to @description. */
+int client_ioctl(struct description *description, unsigned request, unsigned long argument);
+/* As pread(2). Drops the reference. */
+ssize_t client_read(struct description *description, void *buffer, size_t bytes, off_t offset);
+
+/*
+ * In a signal handler. While this thread is in KVM_RUN: makes KVM_RUN return, arranges for the
+ * signal to come again when it has returned, and says true.
+ */
 bool client_defer_signal(int signo, siginfo_t *info, void *context);
+/* In a signal handler that cannot wait: KVM_RUN returns, if the thread is in it. */
+void client_interrupt(void);
 
-/* ---- open.c ---- */
+/* ---- signals.c ---- */
 
+/* From the first open of /dev/kvm on, handlers of the client are wrapped. */
+void signals_arm(void);
+/*
+ * KVM_RUN is about to unblock @signo, which the thread blocks: whatever its disposition, it must
+ * reach our wrapper.
+ */
+void signals_stand_by(int signo);
+
+/* ---- open.c, stat.c ---- */
+
+/* Does @path, relative to @directory or AT_FDCWD, name /dev/kvm? */
 bool path_is_kvm(int directory, const char *path);
-/* The system object of this process; options come from the environment. */
+/* open("/dev/kvm", @flags). */
 int kvm_open(int flags);
+/* A description for a descriptor of /dev/kvm that another program image opened: its new object. */
+struct object *kvm_reopen(void);
+
+/* ---- the interposed calls that syscall() needs by an internal name ---- */
+
+int open_at(int directory, const char *path, int flags, mode_t mode);
+int stat_at(int directory, const char *path, struct stat *st, int flags);
+int access_at(int directory, const char *path, int mode, int flags);
 
 #endif

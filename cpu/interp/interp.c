@@ -106,6 +106,9 @@ _Noreturn void interp_leave(struct vcpu *cpu, const struct insn *insn, enum engi
 {
 	cpu->state.rip = insn_ip(cpu, insn);
 	cpu->interp->reason = reason;
+	/* The first instruction of a block is still in the shadow of the one before. */
+	if (!cpu->interp->alone && !insn->offset)
+		cpu->state.events.shadow = cpu->interp->shadow;
 	leave(cpu, INTERP_REASON);
 }
 
@@ -154,6 +157,8 @@ void interp_alone(struct vcpu *cpu, const struct insn *insn)
 	if (cpu->interp->alone)
 		return;
 	cpu->state.rip = insn_ip(cpu, insn);
+	if (!insn->offset)
+		cpu->state.events.shadow = cpu->interp->shadow;
 	leave(cpu, INTERP_ALONE);
 }
 
@@ -178,6 +183,7 @@ static void run_alone(struct vcpu *cpu)
 	cpu->state.gpr[GPR_BLOCK] = cpu->state.rip;
 	/* Cleared here so that the instruction can be seen to set it again; an instruction that is
 	 * left in the middle gets it back from interp_run(). */
+	interp->shadow = shadow;
 	cpu->state.events.shadow = 0;
 	block->insn[0].fn(cpu, block->insn);
 	interp->alone = false;
@@ -192,7 +198,6 @@ static void run_alone(struct vcpu *cpu)
 static enum engine_reason interp_run(struct vcpu *cpu, bool single)
 {
 	struct interp *interp = cpu->interp;
-	const uint8_t shadow = cpu->state.events.shadow;
 	enum engine_reason reason;
 	struct guard guard;
 	struct block *block;
@@ -200,18 +205,20 @@ static enum engine_reason interp_run(struct vcpu *cpu, bool single)
 
 	if (guard_enter(&guard)) {
 		/* A host page is missing. The access was an operand's of insn_now, or the fetch. */
-		if (cpu->insn_now)
+		if (cpu->insn_now) {
 			cpu->state.rip = insn_ip(cpu, cpu->insn_now);
+			if (!cpu->insn_now->offset)
+				cpu->state.events.shadow = interp->shadow;
+		}
 		interp->alone = false;
 		cpu->rmw_pending = false;
-		cpu->state.events.shadow = shadow;
 		exit_host_fault(cpu, (const uint8_t *)guard.address, guard.code);
 		return ENGINE_ERROR;
 	}
 	how = sigsetjmp(interp->env, 0);
 	if (how) {
 		if (interp->alone)
-			cpu->state.events.shadow = shadow;
+			cpu->state.events.shadow = interp->shadow;
 		interp->alone = false;
 		cpu->rmw_pending = false;
 		if (how == INTERP_REASON) {
@@ -254,6 +261,9 @@ static enum engine_reason interp_run(struct vcpu *cpu, bool single)
 			jump->block = block;
 		}
 		cpu->state.gpr[GPR_BLOCK] = cpu->state.rip;
+		/* What a block leaves here is its last instruction's. */
+		interp->shadow = cpu->state.events.shadow;
+		cpu->state.events.shadow = 0;
 		block->insn[0].fn(cpu, block->insn);
 	}
 out:

@@ -43,6 +43,7 @@ struct interp {
 	sigjmp_buf env;
 	enum engine_reason reason;
 	bool alone;          /* the current instruction runs alone */
+	uint8_t shadow;      /* events.shadow in front of the current block */
 	struct decode_mode mode;
 	uint32_t key;        /* of the mode, for blocks and the jump cache */
 	uint64_t code_epoch; /* bytes must be compared after it changed */

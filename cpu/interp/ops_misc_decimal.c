@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Decimal adjustment. 64-bit code does not have these instructions, so the host cannot execute them:
- * this is the SDM's description of each. Undefined flags keep their values.
+ * this is the SDM's description of each. Undefined flags are as Intel's processors leave them.
  */
 #include "cpu/interp/ops_template.h"
 
@@ -13,11 +13,10 @@ static uint16_t byte_flags(uint8_t result)
 	return (uint16_t)(ax & (ARITH_SF | ARITH_ZF | ARITH_PF));
 }
 
-/* Flags of @result, with AF and CF as given and the incoming OF. */
+/* Flags of @result, with AF and CF as given; OF is cleared. */
 static void set_flags(struct vcpu *cpu, uint8_t result, bool adjust, bool carry)
 {
-	cpu->state.arith = byte_flags(result) | (adjust ? ARITH_AF : 0) | (carry ? ARITH_CF : 0) |
-			   (cpu->state.arith & ARITH_OF);
+	cpu->state.arith = byte_flags(result) | (adjust ? ARITH_AF : 0) | (carry ? ARITH_CF : 0);
 }
 
 /* DAA and DAS: @sign 1 or -1. */
@@ -63,9 +62,7 @@ static void ascii_adjust(struct vcpu *cpu, int add)
 	if (adjust)
 		ax += add;
 	SET16(cpu, GPR_RAX * 8, ax & 0xff0f);
-	cpu->state.arith &= ~(ARITH_AF | ARITH_CF);
-	if (adjust)
-		cpu->state.arith |= ARITH_AF | ARITH_CF;
+	set_flags(cpu, ax & 0x0f, adjust, adjust);
 }
 
 void op_aaa(struct vcpu *cpu, const struct insn *insn)
@@ -91,12 +88,17 @@ void op_aam(struct vcpu *cpu, const struct insn *insn)
 	NEXT(cpu, insn);
 }
 
+/* AAD is an 8-bit addition in all flags. */
 void op_aad(struct vcpu *cpu, const struct insn *insn)
 {
 	const uint16_t ax = REG16(cpu, GPR_RAX * 8);
-	const uint8_t al = (uint8_t)(ax + (ax >> 8) * insn->imm);
+	const uint8_t tens = (uint8_t)((ax >> 8) * insn->imm);
+	uint8_t al = (uint8_t)ax;
+	uint32_t flags;
 
+	asm("add %[tens], %[al]" ASM_SAVE_FLAGS
+	    : [al] "+r" (al), "=&a" (flags) : [tens] "r" (tens) : "cc");
 	SET16(cpu, GPR_RAX * 8, al);
-	set_flags(cpu, al, false, false);
+	cpu->state.arith = (uint16_t)flags;
 	NEXT(cpu, insn);
 }

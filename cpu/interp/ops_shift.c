@@ -7,13 +7,29 @@
  */
 #include "cpu/interp/ops_template.h"
 
-#define SHIFT(name, bits, suffix)                                                                  \
-SHIFT_REG(name##_imm_reg##bits, name, bits, insn->imm)                                             \
-SHIFT_REG(name##_cl_reg##bits, name, bits, cpu->state.gpr[GPR_RCX])                                \
+/*
+ * OF after a rotate by more than 1 is undefined. Intel's processors keep it when ROL or ROR has a
+ * register and an immediate count; not in memory, and not with a count in CL, which is how the host
+ * is made to rotate here.
+ */
+static always_inline uint16_t rotated_flags(unsigned count, unsigned bits, uint32_t before,
+					    uint32_t after)
+{
+	if ((count & (bits == 64 ? 63 : 31)) == 1)
+		return (uint16_t)after;
+	return (uint16_t)((after & ~ARITH_OF) | (before & ARITH_OF));
+}
+
+#define SHIFTED(bits, ax) (uint16_t)(ax)
+#define ROTATED(bits, ax) rotated_flags((unsigned)insn->imm, bits, cpu->state.arith, ax)
+
+#define SHIFT(name, bits, suffix, imm_flags)                                                       \
+SHIFT_REG(name##_imm_reg##bits, name, bits, insn->imm, imm_flags)                                  \
+SHIFT_REG(name##_cl_reg##bits, name, bits, cpu->state.gpr[GPR_RCX], SHIFTED)                       \
 SHIFT_RMW(name##_imm_mem##bits, #name suffix, bits, insn->imm)                                     \
 SHIFT_RMW(name##_cl_mem##bits, #name suffix, bits, cpu->state.gpr[GPR_RCX])
 
-#define SHIFT_REG(handler, name, bits, count)                                                      \
+#define SHIFT_REG(handler, name, bits, count, flags)                                               \
 static void handler(struct vcpu *cpu, const struct insn *insn)                                     \
 {                                                                                                  \
 	uint##bits##_t a = REG##bits(cpu, insn->rm);                                               \
@@ -22,7 +38,7 @@ static void handler(struct vcpu *cpu, const struct insn *insn)                  
 	asm(ASM_LOAD_FLAGS #name " %%cl, %[a]" ASM_SAVE_FLAGS                                      \
 	    : [a] "+r" (a), "+&a" (ax) : "c" ((uint8_t)(count)) : "cc");                           \
 	SET##bits(cpu, insn->rm, a);                                                               \
-	cpu->state.arith = (uint16_t)ax;                                                           \
+	cpu->state.arith = flags(bits, ax);                                                        \
 	NEXT(cpu, insn);                                                                           \
 }
 
@@ -39,19 +55,19 @@ BODY handler##_body(struct vcpu *cpu, const struct insn *insn, uint##bits##_t *p
 }                                                                                                  \
 RMW_HANDLER(handler, bits)
 
-#define SHIFT_ALL(name)                                                                            \
-	SHIFT(name, 8, "b")                                                                        \
-	SHIFT(name, 16, "w")                                                                       \
-	SHIFT(name, 32, "l")                                                                       \
-	SHIFT(name, 64, "q")
+#define SHIFT_ALL(name, imm_flags)                                                                 \
+	SHIFT(name, 8, "b", imm_flags)                                                             \
+	SHIFT(name, 16, "w", imm_flags)                                                            \
+	SHIFT(name, 32, "l", imm_flags)                                                            \
+	SHIFT(name, 64, "q", imm_flags)
 
-SHIFT_ALL(rol)
-SHIFT_ALL(ror)
-SHIFT_ALL(rcl)
-SHIFT_ALL(rcr)
-SHIFT_ALL(shl)
-SHIFT_ALL(shr)
-SHIFT_ALL(sar)
+SHIFT_ALL(rol, ROTATED)
+SHIFT_ALL(ror, ROTATED)
+SHIFT_ALL(rcl, SHIFTED)
+SHIFT_ALL(rcr, SHIFTED)
+SHIFT_ALL(shl, SHIFTED)
+SHIFT_ALL(shr, SHIFTED)
+SHIFT_ALL(sar, SHIFTED)
 
 /* ---- SHLD, SHRD ---- */
 

@@ -10,7 +10,7 @@
 #define CASE_SECONDS 20
 #define STATUS_SKIP 77
 
-static const char *case_name;
+static const char *case_name = "set-up";
 static bool row_failed;
 
 void case_fail(const char *file, int line, const char *format, ...)

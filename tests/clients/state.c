@@ -140,8 +140,12 @@ static void sregs_invalid(void)
 	vcpu_set_sregs(&vcpu, &good);
 }
 
-/* x87 and SSE: through KVM_GET_FPU, through KVM_GET_XSAVE and in the guest they are the same. */
+/*
+ * x87 and SSE: by KVM_SET_FPU, in the guest and by KVM_GET_FPU they are the same. The guest uses them
+ * first: the kernel loses what is set on a vCPU whose registers are still in their initial state.
+ */
 GUEST(fpu_code, 64,
+      "fld1; pcmpeqd %xmm0, %xmm0; out %al, $0x10\n"
       "movups %xmm3, 0xa000; fstpl 0xa010; stmxcsr 0xa018; fld1; movups 0xa020, %xmm5; hlt");
 
 static void fpu(void)
@@ -156,6 +160,10 @@ static void fpu(void)
 	vcpu_set_cpuid(&vcpu);
 	XIOCTL(vcpu.fd, KVM_GET_FPU, &set);
 	CHECK_EQ(set.fcw, 0x37f);
+	vcpu_expect_out(&vcpu, 0x10, 1);
+	XIOCTL(vcpu.fd, KVM_GET_FPU, &set);
+	CHECK_EQ(set.fsw, 7 << 11);
+	CHECK_EQ(set.ftwx, 0x80);
 	memcpy(set.xmm[3], "0123456789abcdef", 16);
 	set.fsw = 7 << 11;
 	set.ftwx = 0x80; /* register 7 is st(0) */

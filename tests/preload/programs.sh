@@ -30,5 +30,5 @@ if [ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1; then
 	is 126 "a statically linked program is refused" $?
 fi
 "$fauxkvm" run --engine=nonsense -- true 2>/dev/null
-is 126 "an unknown engine is refused" $?
+is 125 "an unknown engine is refused" $?
 exit $status

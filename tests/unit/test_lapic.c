@@ -655,6 +655,20 @@ START_TEST(expired_one_shot_stays_expired)
 }
 END_TEST
 
+START_TEST(restore_leaves_the_deadline)
+{
+	struct kvm_lapic_state state;
+
+	b.told[0].tsc_runs = true;
+	apic_write(l, LVT_TIMER, VECTOR | DEADLINE);
+	lapic_set_tsc_deadline(l, events_now() + 20 * MS);
+	lapic_get_state(l, &state);
+	lapic_set_state(l, &state);
+	ck_assert_uint_ne(lapic_get_tsc_deadline(l), 0);
+	wait_for(lapic_pending(l));
+}
+END_TEST
+
 START_TEST(x2apic_id_is_saved_in_the_top_byte)
 {
 	struct kvm_lapic_state state;
@@ -758,6 +772,7 @@ int main(void)
 		state_comes_back_as_it_was,
 		restored_count_goes_on,
 		expired_one_shot_stays_expired,
+		restore_leaves_the_deadline,
 		x2apic_id_is_saved_in_the_top_byte,
 		version_cannot_be_set,
 		unmasked_lint0_looks_at_the_pic,

@@ -609,6 +609,130 @@ START_TEST(kick_ends_a_halted_run)
 }
 END_TEST
 
+/* ---- a guest ---- */
+
+/* 16-bit code at 0x1000 of a VM's RAM, entered in real mode. */
+static int create_guest(const uint8_t *code, size_t bytes, struct kvm_run **run)
+{
+	uint8_t *ram = map_ram();
+	struct kvm_userspace_memory_region region = {
+		.flags = KVM_MEM_LOG_DIRTY_PAGES,
+		.memory_size = RAM_BYTES,
+		.userspace_addr = (uintptr_t)ram,
+	};
+	struct kvm_regs regs = { .rip = 0x1000, .rflags = 2 };
+	struct kvm_sregs sregs;
+	int vcpu;
+
+	memcpy(ram + 0x1000, code, bytes);
+	ioctl_ok(vm, KVM_SET_USER_MEMORY_REGION, &region);
+	vcpu = create_vcpu(0);
+	ioctl_ok(vcpu, KVM_GET_SREGS, &sregs);
+	sregs.cs.base = sregs.cs.selector = 0;
+	ioctl_ok(vcpu, KVM_SET_SREGS, &sregs);
+	ioctl_ok(vcpu, KVM_SET_REGS, &regs);
+	*run = fauxkvm_mmap(module, vcpu, MMAP_BYTES, PROT_READ | PROT_WRITE, 0);
+	ck_assert_ptr_ne(*run, MAP_FAILED);
+	return vcpu;
+}
+
+START_TEST(guest_reaches_user_space)
+{
+	static const uint8_t code[] = {
+		0xb0, 'x',               /* mov $'x', %al */
+		0xe6, 0x10,              /* out %al, $0x10 */
+		0xe4, 0x11,              /* in $0x11, %al */
+		0xa2, 0x00, 0x20,        /* mov %al, 0x2000 */
+		0xf4,                    /* hlt */
+	};
+	uint64_t dirty = 0;
+	struct kvm_dirty_log log = { .dirty_bitmap = &dirty };
+	struct kvm_run *run;
+	int vcpu = create_guest(code, sizeof(code), &run);
+
+	ioctl_ok(vcpu, KVM_RUN, 0);
+	ck_assert_uint_eq(run->exit_reason, KVM_EXIT_IO);
+	ck_assert_uint_eq(run->io.direction, KVM_EXIT_IO_OUT);
+	ck_assert_uint_eq(run->io.port, 0x10);
+	ck_assert_uint_eq(((uint8_t *)run)[run->io.data_offset], 'x');
+	ioctl_ok(vcpu, KVM_RUN, 0);
+	ck_assert_uint_eq(run->exit_reason, KVM_EXIT_IO);
+	ck_assert_uint_eq(run->io.direction, KVM_EXIT_IO_IN);
+	((uint8_t *)run)[run->io.data_offset] = 'y';
+	ioctl_ok(vcpu, KVM_RUN, 0);
+	ck_assert_uint_eq(run->exit_reason, KVM_EXIT_HLT);
+	ioctl_ok(vm, KVM_GET_DIRTY_LOG, &log);
+	ck_assert_uint_eq(dirty, 1 << 2);
+}
+END_TEST
+
+START_TEST(ioeventfd_takes_a_guest_s_write)
+{
+	static const uint8_t code[] = { 0xe6, 0x10, 0xf4 }; /* out %al, $0x10; hlt */
+	int event = eventfd(0, EFD_NONBLOCK);
+	struct kvm_ioeventfd args = {
+		.addr = 0x10,
+		.len = 1,
+		.fd = event,
+		.flags = KVM_IOEVENTFD_FLAG_PIO,
+	};
+	struct kvm_run *run;
+	int vcpu = create_guest(code, sizeof(code), &run);
+	uint64_t count = 0;
+
+	ioctl_ok(vm, KVM_IOEVENTFD, &args);
+	ioctl_ok(vcpu, KVM_RUN, 0);
+	ck_assert_uint_eq(run->exit_reason, KVM_EXIT_HLT);
+	ck_assert_int_eq(read(event, &count, sizeof(count)), sizeof(count));
+	ck_assert_uint_eq(count, 1);
+	close(event);
+}
+END_TEST
+
+START_TEST(coalesced_writes_wait_in_the_ring)
+{
+	static const uint8_t code[] = { 0xe6, 0x10, 0xf4 };
+	struct kvm_coalesced_mmio_zone zone = { .addr = 0x10, .size = 1, .pio = 1 };
+	struct kvm_coalesced_mmio_ring *ring;
+	struct kvm_run *run;
+	int vcpu = create_guest(code, sizeof(code), &run);
+
+	ring = (void *)((uint8_t *)run + KVM_COALESCED_MMIO_PAGE_OFFSET * 4096);
+	ioctl_ok(vm, KVM_REGISTER_COALESCED_MMIO, &zone);
+	ioctl_ok(vcpu, KVM_RUN, 0);
+	ck_assert_uint_eq(run->exit_reason, KVM_EXIT_HLT);
+	ck_assert_uint_eq(ring->first, 0);
+	ck_assert_uint_eq(ring->last, 1);
+	ck_assert_uint_eq(ring->coalesced_mmio[0].phys_addr, 0x10);
+}
+END_TEST
+
+START_TEST(kick_ends_an_endless_loop)
+{
+	static const uint8_t code[] = { 0xeb, 0xfe }; /* jmp . */
+	struct kvm_userspace_memory_region more = {
+		.slot = 1,
+		.guest_phys_addr = 0x100000,
+		.memory_size = RAM_BYTES,
+		.userspace_addr = (uintptr_t)map_ram(),
+	};
+	struct kvm_run *run;
+	int vcpu = create_guest(code, sizeof(code), &run);
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, kick_soon, &vcpu);
+	ioctl_fails(vcpu, KVM_RUN, 0, EINTR);
+	pthread_join(thread, NULL);
+	/* Not lost when nobody runs, and for one KVM_RUN only. */
+	ck_assert_int_eq(fauxkvm_kick(module, vcpu), 0);
+	ioctl_fails(vcpu, KVM_RUN, 0, EINTR);
+	pthread_create(&thread, NULL, kick_soon, &vcpu);
+	ioctl_ok(vm, KVM_SET_USER_MEMORY_REGION, &more);
+	ioctl_fails(vcpu, KVM_RUN, 0, EINTR);
+	pthread_join(thread, NULL);
+}
+END_TEST
+
 /* ---- statistics ---- */
 
 static void check_stats(int handle, const char *first, const char *id)
@@ -684,6 +808,10 @@ int main(void)
 		tsc_offset_is_an_attribute,
 		immediate_exit_and_synchronised_registers,
 		kick_ends_a_halted_run,
+		guest_reaches_user_space,
+		ioeventfd_takes_a_guest_s_write,
+		coalesced_writes_wait_in_the_ring,
+		kick_ends_an_endless_loop,
 		statistics_describe_themselves,
 	};
 	Suite *suite = suite_create("abi/library");

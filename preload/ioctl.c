@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ioctl, and reading statistics. */
+#define _GNU_SOURCE
+#include <linux/kvm.h>
+#include <stdarg.h>
+
+#include "preload/preload.h"
+#include "preload/real.h"
+
+EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+	struct description *description;
+	unsigned long argument;
+	va_list list;
+
+	va_start(list, request);
+	argument = va_arg(list, unsigned long);
+	va_end(list);
+	if (_IOC_TYPE(request) != KVMIO)
+		return real()->ioctl(fd, request, argument);
+	/* The one that must be fast. No other file knows its number. */
+	description = (unsigned)request == KVM_RUN ? fds_get(fd) : NULL;
+	if (!description)
+		description = fds_get_checked(fd);
+	if (!description)
+		return real()->ioctl(fd, request, argument);
+	return client_ioctl(description, request, argument);
+}
+
+/* ---- read(): the memfd's own file offset is the position ---- */
+
+static ssize_t read_at_position(int fd, struct description *description, void *buffer, size_t bytes)
+{
+	off_t offset = lseek(fd, 0, SEEK_CUR);
+	ssize_t result = client_read(description, buffer, bytes, offset);
+
+	if (result > 0)
+		lseek(fd, offset + result, SEEK_SET);
+	return result;
+}
+
+static struct description *get_readable(int fd)
+{
+	return fds_known(fd) ? fds_get_checked(fd) : NULL;
+}
+
+EXPORT ssize_t read(int fd, void *buffer, size_t bytes)
+{
+	struct description *description = get_readable(fd);
+
+	return description ? read_at_position(fd, description, buffer, bytes) :
+			     real()->read(fd, buffer, bytes);
+}
+
+EXPORT ssize_t pread(int fd, void *buffer, size_t bytes, off_t offset)
+{
+	struct description *description = get_readable(fd);
+
+	return description ? client_read(description, buffer, bytes, offset) :
+			     real()->pread(fd, buffer, bytes, offset);
+}
+
+EXPORT ssize_t pread64(int fd, void *buffer, size_t bytes, off_t offset)
+{
+	return pread(fd, buffer, bytes, offset);
+}
+
+/* What programs compiled with _FORTIFY_SOURCE call; libc's own end the program if @room is small. */
+
+EXPORT ssize_t __read_chk(int fd, void *buffer, size_t bytes, size_t room)
+{
+	struct description *description = bytes <= room ? get_readable(fd) : NULL;
+
+	return description ? read_at_position(fd, description, buffer, bytes) :
+			     real()->__read_chk(fd, buffer, bytes, room);
+}
+
+EXPORT ssize_t __pread_chk(int fd, void *buffer, size_t bytes, off_t offset, size_t room)
+{
+	struct description *description = bytes <= room ? get_readable(fd) : NULL;
+
+	return description ? client_read(description, buffer, bytes, offset) :
+			     real()->__pread_chk(fd, buffer, bytes, offset, room);
+}
+
+ssize_t __pread64_chk(int fd, void *buffer, size_t bytes, off_t offset, size_t room);
+
+EXPORT ssize_t __pread64_chk(int fd, void *buffer, size_t bytes, off_t offset, size_t room)
+{
+	return __pread_chk(fd, buffer, bytes, offset, room);
+}

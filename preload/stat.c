@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Looking at /dev/kvm: a character device 10:232 that everybody may open. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "preload/preload.h"
+#include "preload/real.h"
+
+#define KVM_MODE (S_IFCHR | 0666)
+#define KVM_MAJOR 10 /* misc devices */
+#define KVM_MINOR 232
+#define KVM_INODE 232
+
+/* Device and times are those of the directory that it would be in. */
+static void fill_stat(struct stat *st)
+{
+	if (kernel_call(SYS_newfstatat, AT_FDCWD, (unsigned long)"/dev", (unsigned long)st, 0, 0, 0))
+		memset(st, 0, sizeof(*st));
+	st->st_ino = KVM_INODE;
+	st->st_mode = KVM_MODE;
+	st->st_nlink = 1;
+	st->st_uid = 0;
+	st->st_gid = 0;
+	st->st_rdev = makedev(KVM_MAJOR, KVM_MINOR);
+	st->st_size = 0;
+	st->st_blocks = 0;
+}
+
+static void fill_statx(struct statx *stx)
+{
+	struct stat st;
+
+	fill_stat(&st);
+	memset(stx, 0, sizeof(*stx));
+	stx->stx_mask = STATX_BASIC_STATS;
+	stx->stx_blksize = st.st_blksize;
+	stx->stx_nlink = st.st_nlink;
+	stx->stx_mode = st.st_mode;
+	stx->stx_ino = st.st_ino;
+	stx->stx_rdev_major = KVM_MAJOR;
+	stx->stx_rdev_minor = KVM_MINOR;
+	stx->stx_dev_major = major(st.st_dev);
+	stx->stx_dev_minor = minor(st.st_dev);
+	stx->stx_atime.tv_sec = st.st_atim.tv_sec;
+	stx->stx_mtime.tv_sec = st.st_mtim.tv_sec;
+	stx->stx_ctime.tv_sec = st.st_ctim.tv_sec;
+}
+
+static bool fd_is_system(int fd)
+{
+	struct description *description;
+	bool result;
+
+	if (!fds_known(fd))
+		return false;
+	description = fds_get_checked(fd);
+	if (!description)
+		return false;
+	result = description_object(description)->kind == OBJECT_SYSTEM;
+	description_put(description);
+	return result;
+}
+
+/* Also with AT_EMPTY_PATH, the descriptor itself. */
+static bool is_kvm(int directory, const char *path, int flags)
+{
+	if ((flags & AT_EMPTY_PATH) && (!path || !*path))
+		return fd_is_system(directory);
+	return path_is_kvm(directory, path);
+}
+
+int stat_at(int directory, const char *path, struct stat *st, int flags)
+{
+	if (!is_kvm(directory, path, flags))
+		return real()->fstatat(directory, path, st, flags);
+	fill_stat(st);
+	return 0;
+}
+
+/* ---- stat() and its relatives: on x86-64 struct stat64 is struct stat ---- */
+
+EXPORT int stat(const char *restrict path, struct stat *restrict st)
+{
+	return stat_at(AT_FDCWD, path, st, 0);
+}
+
+EXPORT int stat64(const char *restrict path, struct stat64 *restrict st)
+{
+	return stat_at(AT_FDCWD, path, (struct stat *)st, 0);
+}
+
+EXPORT int lstat(const char *restrict path, struct stat *restrict st)
+{
+	return stat_at(AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW);
+}
+
+EXPORT int lstat64(const char *restrict path, struct stat64 *restrict st)
+{
+	return stat_at(AT_FDCWD, path, (struct stat *)st, AT_SYMLINK_NOFOLLOW);
+}
+
+EXPORT int fstat(int fd, struct stat *st)
+{
+	if (!fd_is_system(fd))
+		return real()->fstat(fd, st);
+	fill_stat(st);
+	return 0;
+}
+
+EXPORT int fstat64(int fd, struct stat64 *st)
+{
+	return fstat(fd, (struct stat *)st);
+}
+
+EXPORT int fstatat(int directory, const char *restrict path, struct stat *restrict st, int flags)
+{
+	return stat_at(directory, path, st, flags);
+}
+
+EXPORT int fstatat64(int directory, const char *restrict path, struct stat64 *restrict st,
+		     int flags)
+{
+	return stat_at(directory, path, (struct stat *)st, flags);
+}
+
+EXPORT int statx(int directory, const char *restrict path, int flags, unsigned mask,
+		 struct statx *restrict stx)
+{
+	if (!is_kvm(directory, path, flags))
+		return real()->statx(directory, path, flags, mask, stx);
+	fill_statx(stx);
+	return 0;
+}
+
+/* ---- what programs call that were linked before glibc 2.33 ---- */
+
+#define STAT_VERSION_MAX 1 /* 0 and 1 are the same structure */
+
+static int with_version(int version, int directory, const char *path, struct stat *st, int flags)
+{
+	if (version >= 0 && version <= STAT_VERSION_MAX)
+		return stat_at(directory, path, st, flags);
+	errno = EINVAL;
+	return -1;
+}
+
+static int fstat_with_version(int version, int fd, struct stat *st)
+{
+	if (version >= 0 && version <= STAT_VERSION_MAX)
+		return fstat(fd, st);
+	errno = EINVAL;
+	return -1;
+}
+
+int __xstat(int version, const char *path, struct stat *st);
+int __xstat64(int version, const char *path, struct stat64 *st);
+int __lxstat(int version, const char *path, struct stat *st);
+int __lxstat64(int version, const char *path, struct stat64 *st);
+int __fxstat(int version, int fd, struct stat *st);
+int __fxstat64(int version, int fd, struct stat64 *st);
+int __fxstatat(int version, int directory, const char *path, struct stat *st, int flags);
+int __fxstatat64(int version, int directory, const char *path, struct stat64 *st, int flags);
+
+EXPORT int __xstat(int version, const char *path, struct stat *st)
+{
+	return with_version(version, AT_FDCWD, path, st, 0);
+}
+
+EXPORT int __xstat64(int version, const char *path, struct stat64 *st)
+{
+	return with_version(version, AT_FDCWD, path, (struct stat *)st, 0);
+}
+
+EXPORT int __lxstat(int version, const char *path, struct stat *st)
+{
+	return with_version(version, AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW);
+}
+
+EXPORT int __lxstat64(int version, const char *path, struct stat64 *st)
+{
+	return with_version(version, AT_FDCWD, path, (struct stat *)st, AT_SYMLINK_NOFOLLOW);
+}
+
+EXPORT int __fxstat(int version, int fd, struct stat *st)
+{
+	return fstat_with_version(version, fd, st);
+}
+
+EXPORT int __fxstat64(int version, int fd, struct stat64 *st)
+{
+	return fstat_with_version(version, fd, (struct stat *)st);
+}
+
+EXPORT int __fxstatat(int version, int directory, const char *path, struct stat *st, int flags)
+{
+	return with_version(version, directory, path, st, flags);
+}
+
+EXPORT int __fxstatat64(int version, int directory, const char *path, struct stat64 *st, int flags)
+{
+	return with_version(version, directory, path, (struct stat *)st, flags);
+}
+
+/* ---- access() and its relatives ---- */
+
+/* Nobody may execute it, not even root. */
+static int access_kvm(int mode)
+{
+	if (mode & ~(R_OK | W_OK | X_OK))
+		return preload_result(-EINVAL);
+	return preload_result(mode & X_OK ? -EACCES : 0);
+}
+
+int access_at(int directory, const char *path, int mode, int flags)
+{
+	return path_is_kvm(directory, path) ? access_kvm(mode) :
+					      real()->faccessat(directory, path, mode, flags);
+}
+
+EXPORT int access(const char *path, int mode)
+{
+	return path_is_kvm(AT_FDCWD, path) ? access_kvm(mode) : real()->access(path, mode);
+}
+
+EXPORT int faccessat(int directory, const char *path, int mode, int flags)
+{
+	return access_at(directory, path, mode, flags);
+}
+
+EXPORT int euidaccess(const char *path, int mode)
+{
+	return path_is_kvm(AT_FDCWD, path) ? access_kvm(mode) : real()->euidaccess(path, mode);
+}
+
+EXPORT int eaccess(const char *path, int mode)
+{
+	return euidaccess(path, mode);
+}
