@@ -51,8 +51,6 @@ static bool has_##feature(const struct vcpu *vcpu)                              
 {                                                                                                  \
 	return vcpu->features.feature;                                                             \
 }
-PRESENT(long_mode)
-PRESENT(syscall)
 PRESENT(tsc_adjust)
 PRESENT(arch_capabilities)
 PRESENT(spec_ctrl)
@@ -473,18 +471,18 @@ static const struct msr_row table[] = {
 	{ MSR_EFER_NUMBER, MSR_EFER_NUMBER, "EFER", .writable = ALL, .get = get_efer,
 	  .set = set_efer },
 	{ MSR_STAR_NUMBER, MSR_STAR_NUMBER, "STAR", STORE(star), .writable = ALL, .listed = true,
-	  .present = has_syscall },
+	 },
 	{ MSR_LSTAR_NUMBER, MSR_LSTAR_NUMBER, "LSTAR", STORE(lstar), .writable = ALL, .listed = true,
-	  .canonical = true, .present = has_long_mode },
+	  .canonical = true },
 	{ MSR_CSTAR_NUMBER, MSR_CSTAR_NUMBER, "CSTAR", STORE(cstar), .writable = ALL, .listed = true,
-	  .canonical = true, .present = has_long_mode },
+	  .canonical = true },
 	{ MSR_SFMASK_NUMBER, MSR_SFMASK_NUMBER, "SFMASK", STORE(sfmask), .writable = ALL,
-	  .listed = true, .present = has_long_mode },
+	  .listed = true },
 	{ MSR_FS_BASE_NUMBER, MSR_GS_BASE_NUMBER, "FS_GS_BASE", .writable = ALL,
-	  .canonical = true, .present = has_long_mode, .get = get_base, .set = set_base },
+	  .canonical = true, .get = get_base, .set = set_base },
 	{ MSR_KERNEL_GS_BASE_NUMBER, MSR_KERNEL_GS_BASE_NUMBER, "KERNEL_GS_BASE",
 	  STORE(kernel_gs_base), .writable = ALL, .listed = true, .canonical = true,
-	  .present = has_long_mode },
+	},
 	{ MSR_TSC_AUX_NUMBER, MSR_TSC_AUX_NUMBER, "TSC_AUX", STORE(tsc_aux),
 	  .writable = 0xffffffff, .listed = true, .present = has_tsc_aux },
 	{ 0xc0010010u, 0xc0010010u, "K8_SYSCFG", .get = get_zero, .set = set_ignored,

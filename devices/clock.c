@@ -231,6 +231,12 @@ int clock_write_vcpu_time(const struct clock *clock, const struct tsc *tsc, stru
 	if (paused)
 		flags |= PVCLOCK_GUEST_STOPPED;
 	base_get(clock, &base_tsc, &base_ns);
+	/* A guest TSC that started after the clock: the point where it was 0 lies on the same line,
+	 * and is the same for all vCPUs in step. */
+	if (tsc_scale(tsc, base_tsc) + tsc->offset > tsc_read(tsc)) {
+		base_tsc = ((unsigned __int128)-(uint64_t)tsc->offset << 48) / tsc->ratio;
+		base_ns = clock_at(clock, base_tsc);
+	}
 	time = (struct pvclock_time){
 		.tsc_timestamp = tsc_scale(tsc, base_tsc) + tsc->offset,
 		.system_time = base_ns,

@@ -41,20 +41,23 @@ static const char help[] =
 
 /* ---- run ---- */
 
-/* Where the preload library is: beside the command in the build tree, or installed. */
+/* Beside the command in the build tree, in the library directory when installed. */
 static bool library_find(char path[PATH_MAX])
 {
+	static const char *const places[] = { LIBRARY, FAUXKVM_LIBRARY_DIRECTORY "/" LIBRARY };
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	size_t i;
 
-	if (n > 0) {
-		self[n] = 0;
-		*strrchr(self, '/') = 0;
-		if (snprintf(path, PATH_MAX, "%s/" LIBRARY, self) < PATH_MAX && !access(path, R_OK))
+	if (n <= 0)
+		return false;
+	self[n] = 0;
+	strrchr(self, '/')[1] = 0;
+	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if (snprintf(path, PATH_MAX, "%s%s", self, places[i]) < PATH_MAX &&
+		    !access(path, R_OK))
 			return true;
-	}
-	snprintf(path, PATH_MAX, "%s/" LIBRARY, FAUXKVM_LIBRARY_DIRECTORY);
-	return !access(path, R_OK);
+	return false;
 }
 
 /* 0 or the exit status. */
@@ -64,8 +67,8 @@ static int library_preload(void)
 	char library[PATH_MAX], *preload;
 
 	if (!library_find(library)) {
-		fprintf(stderr, "fauxkvm: " LIBRARY " is neither beside this command nor in %s\n",
-			FAUXKVM_LIBRARY_DIRECTORY);
+		fputs("fauxkvm: " LIBRARY " is neither beside this command nor in "
+		      FAUXKVM_LIBRARY_DIRECTORY " from here\n", stderr);
 		return EXIT_OWN;
 	}
 	/* The dynamic linker has no way to quote them. */

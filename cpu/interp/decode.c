@@ -132,7 +132,7 @@ static uint8_t mandatory_prefix(unsigned pp)
 	return prefix[pp & 3];
 }
 
-/* In 16- and 32-bit code C4, C5 and 62 are VEX and EVEX where LES, LDS and BOUND would have mod 3. */
+/* In 16- and 32-bit code C4, C5, 62 are VEX and EVEX where LES, LDS, BOUND would have mod 3. */
 static bool is_vex(struct decoder *d, uint8_t byte)
 {
 	if (byte != 0xc4 && byte != 0xc5 && byte != 0x62)

@@ -37,7 +37,8 @@ static insn_fn *select_from_dr(struct insn *insn)
 #define REG_END(function, bytes)                                                                   \
 	{ .fn = function, .operand = OPERAND_MODRM_REG, .size = bytes, .flags = ROW_END }
 #define PROTECTED(function, bytes)                                                                 \
-	{ .fn = function, .operand = OPERAND_MODRM, .size = bytes, .flags = ROW_END | ROW_PROTECTED }
+	{ .fn = function, .operand = OPERAND_MODRM, .size = bytes,                                 \
+	  .flags = ROW_END | ROW_PROTECTED }
 #define MEM(function, bytes) { .fn = function, .operand = OPERAND_MODRM_MEM, .size = bytes }
 #define REG(function, bytes) { .fn = function, .operand = OPERAND_MODRM_REG, .size = bytes }
 
@@ -102,11 +103,13 @@ static const struct opcode group9_random[8] = {
 };
 static const struct opcode group9_f3[8] = { [7] = REG_END(op_rdpid, SIZE_NATURAL) };
 static const struct opcode group9_reg[4] = {
-	{ .choice = CHOOSE_REG, .rows = group9_random }, { .choice = CHOOSE_REG, .rows = group9_random },
+	{ .choice = CHOOSE_REG, .rows = group9_random },
+	{ .choice = CHOOSE_REG, .rows = group9_random },
 	{ .choice = CHOOSE_REG, .rows = group9_f3 },
 };
 static const struct opcode group9[2] = {
-	{ .choice = CHOOSE_REG, .rows = group9_mem }, { .choice = CHOOSE_PREFIX, .rows = group9_reg },
+	{ .choice = CHOOSE_REG, .rows = group9_mem },
+	{ .choice = CHOOSE_PREFIX, .rows = group9_reg },
 };
 
 #define FS_GS_BASE(function)                                                                       \
@@ -158,7 +161,8 @@ static const struct opcode prefix_c3[4] = {
 
 #define VECTOR { .select = simd_select, .operand = OPERAND_MODRM, .flags = ROW_VECTOR }
 #define VECTOR_IMM                                                                                 \
-	{ .select = simd_select, .operand = OPERAND_MODRM, .immediate = IMM_U8, .flags = ROW_VECTOR }
+	{ .select = simd_select, .operand = OPERAND_MODRM, .immediate = IMM_U8,                    \
+	  .flags = ROW_VECTOR }
 #define HINT { .fn = op_nop, .operand = OPERAND_MODRM }
 #define CMOV_ROW(n) { .handlers = &cmov[n], .operand = OPERAND_MODRM }
 #define SETCC_ROW(n) { .handlers = &setcc[n], .operand = OPERAND_MODRM, .size = SIZE_B }

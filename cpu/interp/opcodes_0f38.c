@@ -4,7 +4,8 @@
 
 #define VECTOR { .select = simd_select, .operand = OPERAND_MODRM, .flags = ROW_VECTOR }
 #define VECTOR_IMM                                                                                 \
-	{ .select = simd_select, .operand = OPERAND_MODRM, .immediate = IMM_U8, .flags = ROW_VECTOR }
+	{ .select = simd_select, .operand = OPERAND_MODRM, .immediate = IMM_U8,                    \
+	  .flags = ROW_VECTOR }
 #define BY_PREFIX(table) { .choice = CHOOSE_PREFIX, .rows = table }
 
 /* ---- 0F 38 ---- */

@@ -42,7 +42,8 @@ static insn_fn *select_from_seg(struct insn *insn)
 /* ---- groups ---- */
 
 #define ALU_BYTE_ROW(n)                                                                            \
-	{ .handlers = &alu_rm_imm[n], .operand = OPERAND_MODRM, .size = SIZE_B, .immediate = IMM_S8 }
+	{ .handlers = &alu_rm_imm[n], .operand = OPERAND_MODRM, .size = SIZE_B,                    \
+	  .immediate = IMM_S8 }
 #define ALU_IMM_ROW(n) { .handlers = &alu_rm_imm[n], .operand = OPERAND_MODRM, .immediate = IMM_Z }
 #define ALU_SHORT_ROW(n)                                                                           \
 	{ .handlers = &alu_rm_imm[n], .operand = OPERAND_MODRM, .immediate = IMM_S8 }
@@ -110,7 +111,8 @@ static const struct opcode group11_c7[8] = {
 };
 
 static const struct opcode by_mode_63[2] = {
-	{ .fn = op_arpl, .operand = OPERAND_MODRM, .size = SIZE_W, .flags = ROW_END | ROW_PROTECTED },
+	{ .fn = op_arpl, .operand = OPERAND_MODRM, .size = SIZE_W,
+	  .flags = ROW_END | ROW_PROTECTED },
 	{ .handlers = &movsxd, .operand = OPERAND_MODRM },
 };
 
@@ -173,9 +175,11 @@ const struct opcode opcodes_1byte[256] = {
 	[0x61] = { .handlers = &popa, .flags = ROW_NO64 | ROW_STACK },
 	[0x62] = { .handlers = &bound, .operand = OPERAND_MODRM_MEM, .flags = ROW_NO64 },
 	[0x63] = { .choice = CHOOSE_MODE, .rows = by_mode_63 },
-	[0x68] = { .handlers = &push_imm, .size = SIZE_STACK, .immediate = IMM_Z, .flags = ROW_STACK },
+	[0x68] = { .handlers = &push_imm, .size = SIZE_STACK, .immediate = IMM_Z,
+		   .flags = ROW_STACK },
 	[0x69] = { .handlers = &imul_rm_imm, .operand = OPERAND_MODRM, .immediate = IMM_Z },
-	[0x6a] = { .handlers = &push_imm, .size = SIZE_STACK, .immediate = IMM_S8, .flags = ROW_STACK },
+	[0x6a] = { .handlers = &push_imm, .size = SIZE_STACK, .immediate = IMM_S8,
+		   .flags = ROW_STACK },
 	[0x6b] = { .handlers = &imul_rm_imm, .operand = OPERAND_MODRM, .immediate = IMM_S8 },
 	[0x6c] = IN_OUT_STRING(op_ins, SIZE_B), IN_OUT_STRING(op_ins, SIZE_Z),
 	[0x6e] = IN_OUT_STRING(op_outs, SIZE_B), IN_OUT_STRING(op_outs, SIZE_Z),
@@ -193,7 +197,8 @@ const struct opcode opcodes_1byte[256] = {
 	[0x8a] = BYTE_RM(mov_reg_rm), RM(mov_reg_rm),
 	[0x8c] = { .select = select_from_seg, .operand = OPERAND_MODRM },
 	[0x8d] = { .handlers = &lea, .operand = OPERAND_MODRM_MEM },
-	[0x8e] = { .select = select_to_seg, .operand = OPERAND_MODRM, .size = SIZE_W, .flags = ROW_END },
+	[0x8e] = { .select = select_to_seg, .operand = OPERAND_MODRM, .size = SIZE_W,
+		   .flags = ROW_END },
 	[0x8f] = GROUP(group1a_8f),
 	[0x90] = { .select = select_nop, .operand = OPERAND_OPCODE },
 	[0x91 ... 0x97] = { .handlers = &xchg_rm_reg, .operand = OPERAND_OPCODE },
@@ -218,7 +223,8 @@ const struct opcode opcodes_1byte[256] = {
 	[0xae] = STRING(scas, SIZE_B), STRING(scas, SIZE_V),
 	[0xb0 ... 0xb7] = { .handlers = &mov_rm_imm, .operand = OPERAND_OPCODE, .size = SIZE_B,
 			    .immediate = IMM_S8 },
-	[0xb8 ... 0xbf] = { .handlers = &mov_rm_imm, .operand = OPERAND_OPCODE, .immediate = IMM_V },
+	[0xb8 ... 0xbf] = { .handlers = &mov_rm_imm, .operand = OPERAND_OPCODE,
+			    .immediate = IMM_V },
 	[0xc0] = GROUP(group2_c0),
 	[0xc1] = GROUP(group2_c1),
 	[0xc2] = { .handlers = &ret_near, .size = SIZE_NEAR, .immediate = IMM_16,
@@ -230,7 +236,8 @@ const struct opcode opcodes_1byte[256] = {
 		   .flags = ROW_NO64 | ROW_END },
 	[0xc6] = GROUP(group11_c6),
 	[0xc7] = GROUP(group11_c7),
-	[0xc8] = { .handlers = &enter, .size = SIZE_STACK, .immediate = IMM_ENTER, .flags = ROW_STACK },
+	[0xc8] = { .handlers = &enter, .size = SIZE_STACK, .immediate = IMM_ENTER,
+		   .flags = ROW_STACK },
 	[0xc9] = { .handlers = &leave, .size = SIZE_STACK, .flags = ROW_STACK },
 	[0xca] = { .fn = op_ret_far, .immediate = IMM_16, .flags = ROW_END | ROW_STACK },
 	[0xcb] = { .fn = op_ret_far, .flags = ROW_END | ROW_STACK },
@@ -252,10 +259,12 @@ const struct opcode opcodes_1byte[256] = {
 	[0xe6] = IN_OUT_IMM(op_out_imm, SIZE_B), IN_OUT_IMM(op_out_imm, SIZE_Z),
 	[0xe8] = { .handlers = &call_rel, .size = SIZE_NEAR, .immediate = IMM_RELZ,
 		   .flags = ROW_END | ROW_STACK },
-	[0xe9] = { .handlers = &jmp_rel, .size = SIZE_NEAR, .immediate = IMM_RELZ, .flags = ROW_END },
+	[0xe9] = { .handlers = &jmp_rel, .size = SIZE_NEAR, .immediate = IMM_RELZ,
+		   .flags = ROW_END },
 	[0xea] = { .fn = op_jmp_far_imm, .size = SIZE_Z, .immediate = IMM_FAR,
 		   .flags = ROW_NO64 | ROW_END },
-	[0xeb] = { .handlers = &jmp_rel, .size = SIZE_NEAR, .immediate = IMM_REL8, .flags = ROW_END },
+	[0xeb] = { .handlers = &jmp_rel, .size = SIZE_NEAR, .immediate = IMM_REL8,
+		   .flags = ROW_END },
 	[0xec] = IN_OUT(op_in_dx, SIZE_B), IN_OUT(op_in_dx, SIZE_Z),
 	[0xee] = IN_OUT(op_out_dx, SIZE_B), IN_OUT(op_out_dx, SIZE_Z),
 	[0xf1] = END(op_int1),

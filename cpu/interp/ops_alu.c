@@ -121,12 +121,14 @@ static always_inline uint16_t name##_flags##bits(uint##bits##_t a, uint##bits##_
 }                                                                                                  \
 static void name##_rm_reg##bits(struct vcpu *cpu, const struct insn *insn)                         \
 {                                                                                                  \
-	cpu->state.arith = name##_flags##bits(REG##bits(cpu, insn->rm), REG##bits(cpu, insn->reg)); \
+	cpu->state.arith = name##_flags##bits(REG##bits(cpu, insn->rm),                            \
+					      REG##bits(cpu, insn->reg));                          \
 	NEXT(cpu, insn);                                                                           \
 }                                                                                                  \
 static void name##_rm_imm##bits(struct vcpu *cpu, const struct insn *insn)                         \
 {                                                                                                  \
-	cpu->state.arith = name##_flags##bits(REG##bits(cpu, insn->rm), (uint##bits##_t)insn->imm); \
+	cpu->state.arith = name##_flags##bits(REG##bits(cpu, insn->rm),                            \
+					      (uint##bits##_t)insn->imm);                          \
 	NEXT(cpu, insn);                                                                           \
 }                                                                                                  \
 BODY name##_mem_reg##bits##_body(struct vcpu *cpu, const struct insn *insn, uint##bits##_t value)  \

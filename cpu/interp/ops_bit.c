@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Bits: BT family, scans and counts, CRC32, BMI1, BMI2, ADX. Flags are the host's, as in ops_alu.c. */
+/* Bits: BT family, scans and counts, CRC32, BMI1, BMI2, ADX. Flags: the host's, see ops_alu.c. */
 #include "cpu/interp/ops_template.h"
 
 /* ---- BT, BTS, BTR, BTC ---- */

@@ -94,7 +94,7 @@ void op_fence(struct vcpu *cpu, const struct insn *insn)
 	NEXT(cpu, insn);
 }
 
-/* A cache line flush is a load as far as faults go; what it flushes is nothing that a guest sees. */
+/* A cache line flush is a load as far as faults go; the rest of it is nothing that a guest sees. */
 static void flush_line(struct vcpu *cpu, const struct insn *insn)
 {
 	mem_host(cpu, insn, mem_operand(cpu, insn, 1, ACCESS_READ), 1, ACCESS_READ);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Data movement: MOV, MOVZX, MOVSX, MOVSXD, CMOVcc, SETcc, LEA, BSWAP, MOVBE, CBW and CWD families. */
+/* Data movement: MOV, MOVZX, MOVSX, MOVSXD, CMOVcc, SETcc, LEA, BSWAP, MOVBE, CBW, CWD ... */
 #include "cpu/interp/ops_template.h"
 
 /* ---- MOV ---- */

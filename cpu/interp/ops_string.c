@@ -182,16 +182,20 @@ static uint64_t movs_run(struct vcpu *cpu, const struct insn *insn, unsigned byt
 	to = count;
 	switch (bytes) {
 	case 1:
-		asm volatile("rep movsb" : "+S" (source), "+D" (destination), "+c" (to) : : "memory");
+		asm volatile("rep movsb"
+			     : "+S" (source), "+D" (destination), "+c" (to) : : "memory");
 		break;
 	case 2:
-		asm volatile("rep movsw" : "+S" (source), "+D" (destination), "+c" (to) : : "memory");
+		asm volatile("rep movsw"
+			     : "+S" (source), "+D" (destination), "+c" (to) : : "memory");
 		break;
 	case 4:
-		asm volatile("rep movsl" : "+S" (source), "+D" (destination), "+c" (to) : : "memory");
+		asm volatile("rep movsl"
+			     : "+S" (source), "+D" (destination), "+c" (to) : : "memory");
 		break;
 	case 8:
-		asm volatile("rep movsq" : "+S" (source), "+D" (destination), "+c" (to) : : "memory");
+		asm volatile("rep movsq"
+			     : "+S" (source), "+D" (destination), "+c" (to) : : "memory");
 		break;
 	}
 	index_add(cpu, insn, GPR_RSI, count * bytes);

@@ -63,8 +63,10 @@ static const struct {
 	unsigned long request;
 	const char *name;
 	int expected;
+	unsigned int cap; /* without it the call is unknown: ENOTTY */
 } pointers[] = {
-#define P(kind, request, expected) { kind, request, #request, expected }
+#define P(kind, request, expected) { kind, request, #request, expected, 0 }
+#define P_CAP(kind, request, expected, cap) { kind, request, #request, expected, cap }
 	P(FD_KVM, KVM_GET_MSR_INDEX_LIST, EFAULT),
 	P(FD_KVM, KVM_GET_MSR_FEATURE_INDEX_LIST, EFAULT),
 	P(FD_KVM, KVM_GET_SUPPORTED_CPUID, EFAULT),
@@ -90,8 +92,8 @@ static const struct {
 	P(FD_VM, KVM_GET_CLOCK, EFAULT),
 	P(FD_VM, KVM_CREATE_DEVICE, EFAULT),
 	P(FD_VM, KVM_SET_IDENTITY_MAP_ADDR, EINVAL), /* there are vCPUs: looked at first */
-	P(FD_VM, KVM_X86_SET_MSR_FILTER, EFAULT),
-	P(FD_VM, KVM_SET_PMU_EVENT_FILTER, EFAULT),
+	P_CAP(FD_VM, KVM_X86_SET_MSR_FILTER, EFAULT, KVM_CAP_X86_MSR_FILTER),
+	P_CAP(FD_VM, KVM_SET_PMU_EVENT_FILTER, EFAULT, KVM_CAP_PMU_EVENT_FILTER),
 	P(FD_VCPU, KVM_GET_REGS, EFAULT),
 	P(FD_VCPU, KVM_SET_REGS, EFAULT),
 	P(FD_VCPU, KVM_GET_SREGS, EFAULT),
@@ -135,12 +137,15 @@ static void bad_pointers(void)
 
 	open_all(&fds);
 	for (size_t i = 0; i < ARRAY_SIZE(pointers); i++) {
+		bool known = !pointers[i].cap || vm_cap(&fds.vm, pointers[i].cap);
+		int expected = known ? pointers[i].expected : ENOTTY;
+
 		check(&fds, pointers[i].kind, pointers[i].request, pointers[i].name, 0, "null",
-		      pointers[i].expected);
+		      expected);
 		check(&fds, pointers[i].kind, pointers[i].request, pointers[i].name,
-		      (unsigned long)fds.hole, "unmapped", pointers[i].expected);
+		      (unsigned long)fds.hole, "unmapped", expected);
 		check(&fds, pointers[i].kind, pointers[i].request, pointers[i].name,
-		      0xffff888000000000, "kernel", pointers[i].expected);
+		      0xffff888000000000, "kernel", expected);
 	}
 }
 
@@ -199,7 +204,6 @@ static const struct {
 	V(FD_VM, KVM_GET_STATS_FD, 0, 0),
 	V(FD_VCPU, KVM_RUN, 1, EINVAL),
 	V(FD_VCPU, KVM_NMI, 0, 0),
-	V(FD_VCPU, KVM_SMI, 0, 0),
 	V(FD_VCPU, KVM_SET_SIGNAL_MASK, 0, 0),
 	V(FD_VCPU, KVM_KVMCLOCK_CTRL, 0, EINVAL), /* the guest has no clock */
 	V(FD_VCPU, KVM_GET_TSC_KHZ, 0, 0),
@@ -221,6 +225,8 @@ static void bad_values(void)
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
 		check(&fds, values[i].kind, values[i].request, values[i].name, values[i].arg,
 		      values[i].arg_name, values[i].expected);
+	/* A kernel without SMM has the call all the same. */
+	check(&fds, FD_VCPU, KVM_SMI, "KVM_SMI", 0, "0", vm_cap(&fds.vm, KVM_CAP_X86_SMM) ? 0 : ENOTTY);
 }
 
 /* Each call on the descriptors that do not know it. */

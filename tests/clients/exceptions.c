@@ -55,7 +55,7 @@ GUEST(pf_reserved_code, 64, "mov $0x42123, %ebx; mov (%rbx), %eax");
 GUEST(pf_nx_code, 64,
       "mov $0xc0000080, %ecx; rdmsr; or $0x800, %eax; wrmsr; mov $0x43000, %ebx; jmp *%rbx");
 GUEST(mf_code, 64, "mov %cr0, %rax; fninit; push $0x37b; fldcw (%rsp); fld1; fldz; fdivrp; fwait");
-GUEST(xm_code, 64, "push $0x1d80; ldmxcsr (%rsp); pxor %xmm0, %xmm0; divss %xmm0, %xmm0");
+GUEST(xm_code, 64, "push $0x1f00; ldmxcsr (%rsp); pxor %xmm0, %xmm0; divss %xmm0, %xmm0");
 GUEST(nm_code, 64, "mov %cr0, %rax; or $8, %rax; mov %rax, %cr0; fld1");
 
 static const struct {

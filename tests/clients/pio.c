@@ -260,7 +260,7 @@ static void io_bitmap(void)
 	memset(vm.ram + GUEST_TSS + 0x68, 0xff, 0x21);
 	vm.ram[GUEST_TSS + 0x68 + 2] = 0xfe; /* port 0x10 alone */
 	CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 1), 7);
-	CHECK_EQ(vcpu_expect_out(&vcpu, 0x20, 4), GUEST_CODE + 0x1b);
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x20, 4), GUEST_CODE + 0x18);
 }
 
 static const struct test_case cases[] = {

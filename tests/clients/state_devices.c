@@ -167,9 +167,13 @@ static void clock_round_trip(void)
 	      "20 ms after %llu it is %llu", set.clock, got.clock);
 }
 
-/* kvmclock: the guest gives a page, the host fills it with an even version and a usable scale. */
+/*
+ * kvmclock: the guest gives a page, the host fills it with an even version and a usable scale. The
+ * guest copies it before it reads its TSC, as the host may write the page anew at any exit.
+ */
 GUEST(kvmclock_code, 64,
       "mov $0x4b564d01, %ecx; mov $0xa001, %eax; xor %edx, %edx; wrmsr; out %al, $0x10\n"
+      "mov $0xa000, %esi; mov $0xb010, %edi; mov $32, %ecx; rep movsb\n"
       "rdtsc; mov %eax, 0xb000; mov %edx, 0xb004; out %al, $0x10; hlt");
 
 static void kvmclock(void)
@@ -191,10 +195,11 @@ static void kvmclock(void)
 	vcpu_expect_out(&vcpu, 0x10, 1);
 	vcpu_expect_out(&vcpu, 0x10, 1);
 	XIOCTL(vm.fd, KVM_GET_CLOCK, &clock);
-	memcpy(&time, vm.ram + 0xa000, sizeof(time));
+	memcpy(&time, vm.ram + 0xb010, sizeof(time));
 	memcpy(&tsc, vm.ram + 0xb000, 8);
 	CHECK(time.version && !(time.version & 1), "version %u", time.version);
-	CHECK(tsc >= time.tsc_timestamp, "the page is of the future");
+	CHECK(tsc >= time.tsc_timestamp, "the page is of the future: TSC %#llx, stamp %#llx",
+	      (unsigned long long)tsc, (unsigned long long)time.tsc_timestamp);
 	delta = tsc - time.tsc_timestamp;
 	delta = time.tsc_shift < 0 ? delta >> -time.tsc_shift : delta << time.tsc_shift;
 	ns = time.system_time + (uint64_t)((unsigned __int128)delta * time.tsc_to_system_mul >> 32);

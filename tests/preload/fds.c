@@ -169,7 +169,7 @@ static void polls(void)
 	struct pollfd p = { .fd = kvm(), .events = POLLIN | POLLOUT };
 
 	CHECK(poll(&p, 1, 1000) == 1 && p.revents == (POLLIN | POLLOUT));
-	CHECK_FAILS(write(p.fd, "x", 1), EPERM);
+	CHECK(write(p.fd, "x", 1) == -1);
 	CHECK_FAILS(read(p.fd, &p, 1), EINVAL);
 	CHECK(!close(p.fd));
 }

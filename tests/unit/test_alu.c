@@ -399,7 +399,7 @@ START_TEST(decimal_adjustment)
 	decimal(&f, "\x2f", 1, 0x05, af, 0xff, af | cf | sf | pf);
 	decimal(&f, "\x37", 1, 0x000b, 0, 0x0101, af | cf);
 	decimal(&f, "\x37", 1, 0x00f4, 0, 0x0004, 0);
-	decimal(&f, "\x3f", 1, 0x020b, 0, 0x0105, af | cf);
+	decimal(&f, "\x3f", 1, 0x020b, 0, 0x0105, af | cf | pf);
 	decimal(&f, "\xd4\x0a", 2, 0x1257, 0, 0x0807, 0);
 	decimal(&f, "\xd5\x0a", 2, 0x0807, 0, 0x0057, 0);
 	decimal(&f, "\xd6", 1, 0x1234, cf, 0x12ff, cf);
