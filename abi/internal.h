@@ -195,6 +195,7 @@ long ioctl_get_stats_fd(struct ioctl_call *call);
 long ioctl_vm_create_vcpu(struct ioctl_call *call);
 long ioctl_vm_set_boot_cpu_id(struct ioctl_call *call);
 long ioctl_vm_set_tss_addr(struct ioctl_call *call);
+long ioctl_vm_has_no_vcpu(struct ioctl_call *call);
 long ioctl_vm_set_identity_map_addr(struct ioctl_call *call);
 long ioctl_vm_set_nr_mmu_pages(struct ioctl_call *call);
 long ioctl_vm_register_coalesced_mmio(struct ioctl_call *call);

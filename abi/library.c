@@ -13,6 +13,7 @@
 
 #include "abi/internal.h"
 #include "util/guard.h"
+#include "util/own_fd.h"
 
 #define HANDLES_MAX 65536
 
@@ -164,9 +165,14 @@ static void local_unmap(struct client *client, uint8_t *hva, uint64_t bytes)
 
 static int local_get_fd(struct client *client, int fd)
 {
-	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	int own;
 
 	(void)client;
+	if (own_fd_is(fd))
+		return -EBADF;
+	own = fcntl(fd, F_DUPFD_CLOEXEC, OWN_FD_MIN);
+	if (own < 0 && (errno == EINVAL || errno == EMFILE)) /* RLIMIT_NOFILE */
+		own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	return own < 0 ? -errno : own;
 }
 

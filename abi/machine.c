@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "abi/internal.h"
+#include "util/own_fd.h"
 
 #define PAGE ((size_t)GUEST_PAGE_SIZE)
 
@@ -62,7 +63,7 @@ int vm_object_create(struct fauxkvm *fauxkvm, struct vm_object **out)
 	r = creator_mark(&vm->creator);
 	if (r)
 		goto free_object;
-	vm->memfd = memfd_create("kvm-vm", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	vm->memfd = own_fd_keep(memfd_create("kvm-vm", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	if (vm->memfd < 0) {
 		r = -errno;
 		goto unmap_creator;
@@ -88,7 +89,7 @@ int vm_object_create(struct fauxkvm *fauxkvm, struct vm_object **out)
 unmap_ring:
 	munmap(vm->ring, PAGE);
 close_memfd:
-	close(vm->memfd);
+	own_fd_close(vm->memfd);
 unmap_creator:
 	munmap(vm->creator, PAGE);
 free_object:
@@ -116,7 +117,7 @@ void vm_object_free(struct vm_object *vm)
 	free(vm->regions);
 	pthread_mutex_destroy(&vm->regions_lock);
 	munmap(vm->ring, PAGE);
-	close(vm->memfd);
+	own_fd_close(vm->memfd);
 	munmap(vm->creator, PAGE);
 	free(vm);
 }

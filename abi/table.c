@@ -271,7 +271,8 @@ const struct ioctl_row ioctl_table[] = {
 	{ IOCTL(KVM_SET_TSS_ADDR), .kinds = ON(OBJECT_VM), VALUE,
 	  .handler = ioctl_vm_set_tss_addr, .section = "4.36" },
 	{ IOCTL(KVM_SET_IDENTITY_MAP_ADDR), .kinds = ON(OBJECT_VM), ARGUMENT(IN, uint64_t),
-	  .handler = ioctl_vm_set_identity_map_addr, .fields = u64_fields, .section = "4.40" },
+	  .require = ioctl_vm_has_no_vcpu, .handler = ioctl_vm_set_identity_map_addr,
+	  .fields = u64_fields, .section = "4.40" },
 
 	/* VM: vCPUs, capabilities, devices */
 	{ IOCTL(KVM_CREATE_VCPU), .kinds = ON(OBJECT_VM), VALUE, .handler = ioctl_vm_create_vcpu,

@@ -3,7 +3,7 @@
  * Linear memory access outside operands: descriptor tables, TSS, IDT, stacks of event delivery.
  *
  * These return a status where operand accesses (cpu/interp/mem.h) leave the instruction, so they
- * serve event delivery, where no instruction runs, as well as handlers. The caller has armed a guard
+ * serve event delivery, where no instruction runs, and handlers. The caller has armed a guard
  * (util/guard.h); in a handler vcpu->insn_now is set.
  */
 #ifndef FAUXKVM_CPU_ACCESS_H
@@ -16,7 +16,7 @@ enum access_status {
 	ACCESS_EXCEPTION = -1,   /* recorded with event_raise*() */
 	ACCESS_MMIO = -2,        /* not RAM; nothing was done */
 	ACCESS_HOST_FAULT = -3,  /* run_error and kvm_run are filled in */
-	ACCESS_SWITCHED = 1,     /* task_switch(): done, and an exception recorded in the new task */
+	ACCESS_SWITCHED = 1,     /* task_switch(): done, the new task has an exception */
 };
 
 /* @linear is 32 bits wide outside long mode; 1..512 bytes. A write is complete or not begun. */

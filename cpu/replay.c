@@ -24,7 +24,7 @@ static void fill_exit(struct vcpu *vcpu, bool in, uint16_t port, unsigned bytes,
 	run->io.data_offset = PIO_PAGE_OFFSET;
 }
 
-/* True: the entry of this access is answered and consumed. False: it is entry[count], to be answered. */
+/* True: the access is answered, its entry consumed. False: it is entry[count], to be answered. */
 static bool answered(struct vcpu *vcpu, enum replay_kind kind, uint16_t port, unsigned bytes,
 		     struct replay_entry **result)
 {

@@ -426,17 +426,22 @@ static int run_once(struct vcpu *vcpu)
 	return run_engine(vcpu);
 }
 
-/* An AP before its INIT: KVM_RUN waits once and then asks to be called again. */
+/* An AP before its INIT: KVM_RUN waits for it and then asks to be called again. */
 static int run_uninitialized(struct vcpu *vcpu)
 {
-	wait_runnable(vcpu);
-	process_requests(vcpu);
-	if (vcpu->signal_pending(vcpu->signal_opaque)) {
-		vcpu->run->exit_reason = KVM_EXIT_INTR;
-		vcpu->stats.signal_exits++;
-		return -EINTR;
+	for (;;) {
+		process_requests(vcpu);
+		if (vcpu->signal_pending(vcpu->signal_opaque)) {
+			vcpu->run->exit_reason = KVM_EXIT_INTR;
+			vcpu->stats.signal_exits++;
+			return -EINTR;
+		}
+		if (immediate_exit(vcpu))
+			return -EINTR;
+		if (vcpu->state.mp_state != KVM_MP_STATE_UNINITIALIZED)
+			return -EAGAIN;
+		wait_runnable(vcpu);
 	}
-	return immediate_exit(vcpu) ? -EINTR : -EAGAIN;
 }
 
 int vcpu_run(struct vcpu *vcpu)

@@ -59,7 +59,7 @@ static inline uint32_t gate_offset(const struct descriptor *d)
  * fault: @d->valid is false and the caller knows the exception.
  */
 int descriptor_read(struct vcpu *vcpu, uint16_t selector, struct descriptor *d);
-/* The upper half of a 16-byte descriptor (long mode's TSS, LDT, call gate); #GP(selector) outside. */
+/* The upper half of a 16-byte descriptor (long mode); #GP(selector) outside the table. */
 int descriptor_read_upper(struct vcpu *vcpu, const struct descriptor *d, uint64_t *upper);
 /* Sets the accessed bit in memory and in @d if it is not set. Tables in ROM stay as they are. */
 int descriptor_set_accessed(struct vcpu *vcpu, struct descriptor *d);

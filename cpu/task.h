@@ -9,8 +9,9 @@ enum task_reason { TASK_JUMP, TASK_CALL, TASK_IRET, TASK_GATE /* interrupt or ex
 
 /*
  * Switches to the task whose TSS @selector names; the old task continues at @return_ip. @error is
- * pushed on the new stack when @has_error. @ext is or'ed to error codes of faults on the way. Not in
- * long mode. Returns enum access_status: negative, and nothing has changed; ACCESS_OK; ACCESS_SWITCHED.
+ * pushed on the new stack when @has_error. @ext is or'ed to error codes of faults on the way. Not
+ * in long mode. Returns enum access_status; if it is negative, the old task runs on (except for
+ * ACCESS_HOST_FAULT, which may come after the switch).
  */
 int task_switch(struct vcpu *vcpu, uint16_t selector, enum task_reason reason, uint64_t return_ip,
 		bool has_error, uint32_t error, uint32_t ext);

@@ -118,8 +118,7 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	}
 	if (vcpu->lapic)
 		lapic_reset(vcpu->lapic, init);
-	vcpu->effective_dr7 = vcpu->debug_control & KVM_GUESTDBG_USE_HW_BP ? vcpu->debug_dr7 :
-									      s->dr7;
+	vcpu_debug_changed(vcpu);
 	vcpu_mode_changed(vcpu);
 	vcpu_paging_changed(vcpu);
 	mmu_flush(&vcpu->mmu);

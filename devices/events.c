@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "util/own_fd.h"
+
 #define NS_PER_SECOND 1000000000ull
 #define NOT_QUEUED (-1)
 #define BATCH 16
@@ -268,9 +270,10 @@ struct events *events_create(void)
 	pthread_mutex_init(&events->lock, NULL);
 	pthread_cond_init(&events->idle, NULL);
 	events->programmed = UINT64_MAX;
-	events->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	events->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	events->stop_fd = eventfd(0, EFD_CLOEXEC);
+	events->epoll_fd = own_fd_keep(epoll_create1(EPOLL_CLOEXEC));
+	events->timer_fd =
+		own_fd_keep(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	events->stop_fd = own_fd_keep(eventfd(0, EFD_CLOEXEC));
 	if (events->epoll_fd < 0 || events->timer_fd < 0 || events->stop_fd < 0 ||
 	    epoll_add(events, events->timer_fd, TOKEN_TIMER) ||
 	    epoll_add(events, events->stop_fd, TOKEN_STOP)) {
@@ -292,12 +295,9 @@ void events_destroy(struct events *events)
 		free(events->slots[i].watch);
 	free(events->slots);
 	free(events->heap);
-	if (events->stop_fd >= 0)
-		close(events->stop_fd);
-	if (events->timer_fd >= 0)
-		close(events->timer_fd);
-	if (events->epoll_fd >= 0)
-		close(events->epoll_fd);
+	own_fd_close(events->stop_fd);
+	own_fd_close(events->timer_fd);
+	own_fd_close(events->epoll_fd);
 	pthread_cond_destroy(&events->idle);
 	pthread_mutex_destroy(&events->lock);
 	free(events);

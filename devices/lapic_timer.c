@@ -65,7 +65,7 @@ static uint64_t remaining(const struct lapic *lapic)
 
 /*
  * The deadline is an MSR and not part of the state: it stays, and the callback finds out how long
- * there is to go. A one-shot that has expired stays expired.
+ * there is to go.
  */
 void lapic_timer_restore(struct lapic *lapic, uint32_t current_count)
 {
@@ -84,8 +84,11 @@ void lapic_timer_restore(struct lapic *lapic, uint32_t current_count)
 		return;
 	if (left > lapic->period || (!left && timer_mode(lapic) == LAPIC_TIMER_PERIODIC))
 		left = lapic->period;
-	if (left)
-		set_target(lapic, events_now() + left);
+	/*
+	 * As KVM: a one-shot without a current count fires at once. QEMU restores the initial count
+	 * alone, and a guest that waits for this timer would wait for ever.
+	 */
+	set_target(lapic, events_now() + left);
 }
 
 static uint64_t deadline_to_ns(uint64_t cycles, uint64_t khz)

@@ -67,8 +67,10 @@ static int library_preload(void)
 	char library[PATH_MAX], *preload;
 
 	if (!library_find(library)) {
-		fputs("fauxkvm: " LIBRARY " is neither beside this command nor in "
-		      FAUXKVM_LIBRARY_DIRECTORY " from here\n", stderr);
+		fputs("fauxkvm: " LIBRARY
+		      " is neither beside this command nor in " FAUXKVM_LIBRARY_DIRECTORY
+		      " from here\n",
+		      stderr);
 		return EXIT_OWN;
 	}
 	/* The dynamic linker has no way to quote them. */

@@ -2,11 +2,11 @@
 /*
  * The caller of the core: this process, this thread.
  *
- * A signal ends KVM_RUN. In the kernel the handler runs when KVM_RUN has returned, with the thread's
- * own mask. Here it is the wrapper of signals.c that runs, in the middle of our loop: it blocks the
- * signal, sends it to the thread again and asks the vCPU to stop. When the loop has been left the
- * mask is put back, and the client's handler runs then, or the signal stays pending if only
- * KVM_SET_SIGNAL_MASK's mask had let it in.
+ * A signal ends KVM_RUN. In the kernel the handler runs when KVM_RUN has returned, with the
+ * thread's own mask. Here it is the wrapper of signals.c that runs, in the middle of our loop: it
+ * blocks the signal, sends it to the thread again and asks the vCPU to stop. When the loop has been
+ * left the mask is put back, and the client's handler runs then, or the signal stays pending if
+ * only KVM_SET_SIGNAL_MASK's mask had let it in.
  */
 #define _GNU_SOURCE
 #include "abi/client.h"
@@ -19,9 +19,7 @@
 #include "preload/preload.h"
 #include "preload/real.h"
 #include "util/guard.h"
-
-/* Descriptors of the core's own go above those that programs choose by number. */
-#define OWN_FD_MIN 512
+#include "util/own_fd.h"
 
 #define SIGNAL_BIT(signo) (1ull << ((signo)-1))
 #define SIGNALS_LAST 64
@@ -38,9 +36,9 @@ struct thread_client {
 
 	struct object *volatile running; /* the vCPU of the KVM_RUN in progress */
 	volatile sig_atomic_t interrupted;
-	volatile uint64_t deferred;      /* signals to unblock after KVM_RUN */
-	bool masked;                     /* KVM_SET_SIGNAL_MASK's mask is in effect */
-	uint64_t own_mask;               /* the thread's own meanwhile */
+	volatile uint64_t deferred; /* signals to unblock after KVM_RUN */
+	bool masked;                /* KVM_SET_SIGNAL_MASK's mask is in effect */
+	uint64_t own_mask;          /* the thread's own meanwhile */
 };
 
 static const struct client_ops ops;
@@ -81,9 +79,12 @@ static void unmap(struct client *client, uint8_t *hva, uint64_t bytes)
 
 static int get_fd(struct client *client, int fd)
 {
-	long own = kernel_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, OWN_FD_MIN, 0, 0, 0);
+	long own;
 
 	(void)client;
+	if (own_fd_is(fd))
+		return -EBADF;
+	own = kernel_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, OWN_FD_MIN, 0, 0, 0);
 	if (own == -EINVAL || own == -EMFILE) /* RLIMIT_NOFILE */
 		own = kernel_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0, 0, 0, 0);
 	return own;
@@ -191,7 +192,8 @@ bool client_defer_signal(int signo, siginfo_t *info, void *context)
 		return false;
 	/* Without a place in the queue the handler runs now. */
 	if (kernel_call(SYS_rt_tgsigqueueinfo, kernel_getpid(),
-			kernel_call(SYS_gettid, 0, 0, 0, 0, 0, 0), signo, (unsigned long)info, 0, 0))
+			kernel_call(SYS_gettid, 0, 0, 0, 0, 0, 0), signo, (unsigned long)info, 0,
+			0))
 		return false;
 	memcpy(&mask, &interrupted->uc_sigmask, sizeof(mask));
 	mask |= SIGNAL_BIT(signo);

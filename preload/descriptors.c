@@ -2,38 +2,72 @@
 /* Descriptors that are closed and duplicated. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <stdarg.h>
 
 #include "preload/preload.h"
 #include "preload/real.h"
+#include "util/own_fd.h"
 
-/* ---- closing: forgotten first, because the number may be used again at once ---- */
+/* ---- closing ---- */
 
 EXPORT int close(int fd)
 {
-	fds_closing(fd);
-	return real()->close(fd);
+	int result, saved;
+
+	if (own_fd_is(fd)) {
+		errno = EBADF;
+		return -1;
+	}
+	result = real()->close(fd);
+	saved = errno;
+	fds_closed(fd);
+	errno = saved;
+	return result;
 }
 
 EXPORT int fclose(FILE *file)
 {
-	fds_closing(fileno(file));
-	return real()->fclose(file);
+	int fd = fileno(file), result = real()->fclose(file), saved = errno;
+
+	fds_closed(fd);
+	errno = saved;
+	return result;
+}
+
+/* The core's own stay open, as they do not exist for the program. */
+static int close_range_but_own(unsigned first, unsigned last, int flags)
+{
+	int own = first > INT_MAX ? -1 : own_fd_next(first);
+	bool split = false;
+
+	while (own >= 0 && (unsigned)own <= last && !(flags & CLOSE_RANGE_CLOEXEC)) {
+		if ((unsigned)own > first && real()->close_range(first, own - 1, flags))
+			return -1;
+		first = (unsigned)own + 1;
+		split = true;
+		own = own_fd_next(own + 1);
+	}
+	return split && first > last ? 0 : real()->close_range(first, last, flags);
 }
 
 EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
+	int result = close_range_but_own(first, last, flags), saved = errno;
+
 	/* With CLOSE_RANGE_UNSHARE the other threads' descriptors stay open. */
-	if (!(flags & (CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)) && first <= last)
-		fds_closing_range(first, last);
-	return real()->close_range(first, last, flags);
+	if (!result && !(flags & (CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)))
+		fds_closed_range(first, last);
+	errno = saved;
+	return result;
 }
 
 EXPORT void closefrom(int first)
 {
-	fds_closing_range(first < 0 ? 0 : first, ~0u);
-	real()->closefrom(first);
+	if (close_range_but_own(first < 0 ? 0 : first, ~0u, 0))
+		real()->closefrom(first); /* a kernel without close_range() */
+	fds_closed_range(first < 0 ? 0 : first, ~0u);
 }
 
 /* ---- duplicating ---- */

@@ -18,6 +18,7 @@
 
 #define FDS_MAX 262144
 #define DESCRIPTIONS_MAX 65536
+#define CHECK_TRIES 4
 
 /* Values of references: 0 free, 1 and more in use, DYING while the object is let go. */
 #define DYING (-1)
@@ -185,6 +186,28 @@ struct description *fds_get(int fd)
 	return NULL;
 }
 
+/* Unless the entry has changed. The caller has a reference of its own. */
+static void table_drop(int fd, struct description *description)
+{
+	struct description *expected = description;
+
+	if (atomic_compare_exchange_strong(&table[fd], &expected, NULL))
+		description_put(description);
+}
+
+/* Drops the entry if the kernel has something else behind @fd, or nothing. */
+static void table_confirm(int fd)
+{
+	struct description *description = fds_get(fd);
+	struct stat st;
+
+	if (!description)
+		return;
+	if (kernel_fstat(fd, &st) || !description_is(description, &st))
+		table_drop(fd, description);
+	description_put(description);
+}
+
 /* Is @fd a descriptor of /dev/kvm from before an exec, or from another process of ours? */
 static bool is_foreign_system(int fd)
 {
@@ -218,28 +241,38 @@ static struct description *adopt(int fd, const struct stat *st)
 			return NULL;
 		}
 	}
-	if (table_is_ours() && description_try_get(description))
+	if (table_is_ours() && description_try_get(description)) {
 		table_set(fd, description);
+		table_confirm(fd);
+	}
 	return description;
 }
 
 struct description *fds_get_checked(int fd)
 {
-	struct description *description, *stale;
+	struct description *description;
 	struct stat st;
+	int tries;
 
-	if (!in_table(fd) || kernel_fstat(fd, &st))
+	if (!in_table(fd))
 		return NULL;
-	description = fds_get(fd);
-	if (description && description_is(description, &st))
-		return description;
-	if (description) {
-		stale = description;
-		if (table_is_ours() && atomic_compare_exchange_strong(&table[fd], &stale, NULL))
+	/* Again if another thread turns the number into something else meanwhile. */
+	for (tries = 0; tries < CHECK_TRIES; tries++) {
+		description = fds_get(fd);
+		if (kernel_fstat(fd, &st))
+			memset(&st, 0, sizeof(st));
+		if (description && description_is(description, &st))
+			return description;
+		if (description) {
+			if (table_is_ours())
+				table_drop(fd, description);
 			description_put(description);
-		description_put(description);
+		}
+		description = st.st_ino ? adopt(fd, &st) : NULL;
+		if (description || !fds_known(fd))
+			return description;
 	}
-	return adopt(fd, &st);
+	return NULL;
 }
 
 /* ---- descriptors come and go ---- */
@@ -309,16 +342,16 @@ void fds_duplicated(int from, int to)
 	table_set(to, description);
 }
 
-void fds_closing(int fd)
+void fds_closed(int fd)
 {
 	if (fds_known(fd) && table_is_ours())
-		table_set(fd, NULL);
+		table_confirm(fd);
 }
 
-void fds_closing_range(unsigned first, unsigned last)
+void fds_closed_range(unsigned first, unsigned last)
 {
 	unsigned fd, end = atomic_load(&table_end);
 
 	for (fd = first; fd < end && fd <= last; fd++)
-		fds_closing(fd);
+		fds_closed(fd);
 }

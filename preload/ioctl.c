@@ -7,6 +7,13 @@
 #include "preload/preload.h"
 #include "preload/real.h"
 
+/* What the kernel does itself, whatever the file is. */
+static bool of_any_file(unsigned request)
+{
+	return request == FIOCLEX || request == FIONCLEX || request == FIONBIO ||
+	       request == FIOASYNC;
+}
+
 EXPORT int ioctl(int fd, unsigned long request, ...)
 {
 	struct description *description;
@@ -16,7 +23,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	va_start(list, request);
 	argument = va_arg(list, unsigned long);
 	va_end(list);
-	if (_IOC_TYPE(request) != KVMIO)
+	if (_IOC_TYPE(request) != KVMIO && (!fds_known(fd) || of_any_file(request)))
 		return real()->ioctl(fd, request, argument);
 	/* The one that must be fast. No other file knows its number. */
 	description = (unsigned)request == KVM_RUN ? fds_get(fd) : NULL;
@@ -65,7 +72,7 @@ EXPORT ssize_t pread64(int fd, void *buffer, size_t bytes, off_t offset)
 	return pread(fd, buffer, bytes, offset);
 }
 
-/* What programs compiled with _FORTIFY_SOURCE call; libc's own end the program if @room is small. */
+/* For programs compiled with _FORTIFY_SOURCE; libc's own end the program if @room is small. */
 
 EXPORT ssize_t __read_chk(int fd, void *buffer, size_t bytes, size_t room)
 {

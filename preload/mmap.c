@@ -3,8 +3,8 @@
  * Mapping a vCPU.
  *
  * The descriptor's own memfd is mapped first: it is empty, so the kernel makes all checks of the
- * call and a touch past the vCPU's pages is the SIGBUS that KVM has there. Then the pages that exist
- * are laid over it.
+ * call and a touch past the vCPU's pages is the SIGBUS that KVM has there. Then the pages that
+ * exist are laid over it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -41,7 +41,8 @@ static void *map_object(struct object *object, void *address, size_t length, int
 		errno = length ? ENODEV : EINVAL;
 		return MAP_FAILED;
 	}
-	base = real()->mmap(address, length, prot, flags & ~(MAP_POPULATE | MAP_LOCKED), fd, offset);
+	base = real()->mmap(address, length, prot, flags & ~(MAP_POPULATE | MAP_LOCKED), fd,
+			    offset);
 	if (base == MAP_FAILED)
 		return MAP_FAILED;
 	for (done = 0; done < pages; done += n) {

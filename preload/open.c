@@ -45,7 +45,8 @@ static bool directory_is_dev(int directory, const char *path, size_t length)
 		return false;
 	if (length)
 		memcpy(name, path, length), name[length] = 0;
-	r = kernel_call(SYS_newfstatat, directory, (unsigned long)name, (unsigned long)&st, 0, 0, 0);
+	r = kernel_call(SYS_newfstatat, directory, (unsigned long)name, (unsigned long)&st, 0, 0,
+			0);
 	if (r)
 		return false;
 	r = kernel_call(SYS_newfstatat, AT_FDCWD, (unsigned long)"/dev", (unsigned long)&dev, 0, 0,
@@ -166,7 +167,7 @@ int open_at(int directory, const char *path, int flags, mode_t mode)
 
 /* ---- open() and its relatives ---- */
 
-#define NEEDS_MODE(flags) ((flags) & O_CREAT || ((flags) & O_TMPFILE) == O_TMPFILE)
+#define NEEDS_MODE(flags) ((flags)&O_CREAT || ((flags)&O_TMPFILE) == O_TMPFILE)
 
 #define MODE_ARGUMENT(flags)                                                                       \
 	({                                                                                         \

@@ -63,9 +63,9 @@ struct object *description_object(const struct description *description);
 int fds_install(struct object *object, const char *name, int flags);
 /* @to is a descriptor for what @from is one for, since now. */
 void fds_duplicated(int from, int to);
-/* Before the kernel closes it. */
-void fds_closing(int fd);
-void fds_closing_range(unsigned first, unsigned last);
+/* The kernel was asked to close it; the number may already be somebody else's. May change errno. */
+void fds_closed(int fd);
+void fds_closed_range(unsigned first, unsigned last);
 
 /* ---- client.c: the calling thread as a client of the core ---- */
 

@@ -24,12 +24,14 @@ int __openat_2(int directory, const char *path, int flags);
 ssize_t __read_chk(int fd, void *buffer, size_t bytes, size_t room);
 ssize_t __pread_chk(int fd, void *buffer, size_t bytes, off_t offset, size_t room);
 
+/* clang-format off */
 #define REAL_CALLS(CALL)                                                                           \
 	CALL(openat) CALL(__open_2) CALL(__openat_2) CALL(fopen)                                   \
 	CALL(fstatat) CALL(fstat) CALL(statx) CALL(access) CALL(faccessat) CALL(euidaccess)        \
 	CALL(ioctl) CALL(mmap) CALL(read) CALL(pread) CALL(__read_chk) CALL(__pread_chk)           \
 	CALL(close) CALL(fclose) CALL(close_range) CALL(closefrom)                                 \
 	CALL(dup) CALL(dup2) CALL(dup3) CALL(fcntl) CALL(sigaction)
+/* clang-format on */
 
 struct real {
 #define CALL_MEMBER(name) __typeof__(name) *name;

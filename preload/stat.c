@@ -16,7 +16,8 @@
 /* Device and times are those of the directory that it would be in. */
 static void fill_stat(struct stat *st)
 {
-	if (kernel_call(SYS_newfstatat, AT_FDCWD, (unsigned long)"/dev", (unsigned long)st, 0, 0, 0))
+	if (kernel_call(SYS_newfstatat, AT_FDCWD, (unsigned long)"/dev", (unsigned long)st, 0, 0,
+			0))
 		memset(st, 0, sizeof(*st));
 	st->st_ino = KVM_INODE;
 	st->st_mode = KVM_MODE;

@@ -55,7 +55,7 @@ struct interp {
 		unsigned bytes;
 		const struct memslot *slot;
 		uint64_t gpa;
-		uint64_t scratch[2];
+		_Alignas(16) uint64_t scratch[2]; /* CMPXCHG16B wants it aligned */
 	} rmw;
 
 	uint8_t *arena;

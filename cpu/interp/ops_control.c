@@ -5,7 +5,6 @@
  */
 #include "cpu/control.h"
 
-#include "cpu/exit.h"
 #include "cpu/fpu.h"
 #include "cpu/interp/system.h"
 

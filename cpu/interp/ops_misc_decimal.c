@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Decimal adjustment. 64-bit code does not have these instructions, so the host cannot execute
- * them: this is the SDM's description of each. Undefined flags are as Intel's processors leave them.
+ * them: this is the SDM's description of each. Undefined flags are as Intel's processors leave
+ * them.
  */
 #include "cpu/interp/ops_template.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * How long it takes from KVM_CREATE_VM with memory and a vCPU to the first exit, in µs (median), and
- * whether many such VMs leave descriptors or memory behind. Exits 1 if they do.
+ * How long it takes from KVM_CREATE_VM with memory and a vCPU to the first exit, in µs (median),
+ * and whether many such VMs leave descriptors or memory behind. Exits 1 if they do.
  */
 #include <fcntl.h>
 

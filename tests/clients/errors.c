@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Wrong input: every ioctl with a null pointer, with an unmapped one, with arguments that are out of
- * range, and on descriptors of the wrong kind gives the kernel's own errno.
+ * Wrong input: every ioctl with a null pointer, with an unmapped one, with arguments that are out
+ * of range, and on descriptors of the wrong kind gives the kernel's own errno.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -54,7 +54,8 @@ static void check(struct fds *fds, enum fd_kind kind, unsigned long request, con
 	char row[128];
 
 	snprintf(row, sizeof(row), "%s/%s/%s", name, kind_names[kind], arg_name);
-	case_row(error == expected, row, "%s, expected %s", error_name(error), error_name(expected));
+	case_row(error == expected, row, "%s, expected %s", error_name(error),
+		 error_name(expected));
 }
 
 /* Calls that read or write a structure: any pointer to nothing is EFAULT, unless said otherwise. */
@@ -65,8 +66,14 @@ static const struct {
 	int expected;
 	unsigned int cap; /* without it the call is unknown: ENOTTY */
 } pointers[] = {
-#define P(kind, request, expected) { kind, request, #request, expected, 0 }
-#define P_CAP(kind, request, expected, cap) { kind, request, #request, expected, cap }
+#define P(kind, request, expected)                                                                 \
+	{                                                                                          \
+		kind, request, #request, expected, 0                                               \
+	}
+#define P_CAP(kind, request, expected, cap)                                                        \
+	{                                                                                          \
+		kind, request, #request, expected, cap                                             \
+	}
 	P(FD_KVM, KVM_GET_MSR_INDEX_LIST, EFAULT),
 	P(FD_KVM, KVM_GET_MSR_FEATURE_INDEX_LIST, EFAULT),
 	P(FD_KVM, KVM_GET_SUPPORTED_CPUID, EFAULT),
@@ -160,10 +167,12 @@ static void cut_off(void)
 	munmap(page + 0x1000, 0x1000);
 	vcpu_get_regs(&fds.vcpu, &before);
 	memset(page, 0x11, 0x1000);
-	check(&fds, FD_VCPU, KVM_SET_REGS, "KVM_SET_REGS", (unsigned long)(page + 0xff0), "cut", EFAULT);
+	check(&fds, FD_VCPU, KVM_SET_REGS, "KVM_SET_REGS", (unsigned long)(page + 0xff0), "cut",
+	      EFAULT);
 	vcpu_get_regs(&fds.vcpu, &after);
 	CHECK(!memcmp(&before, &after, sizeof(before)), "the registers changed");
-	check(&fds, FD_VCPU, KVM_GET_REGS, "KVM_GET_REGS", (unsigned long)(page + 0xff0), "cut", EFAULT);
+	check(&fds, FD_VCPU, KVM_GET_REGS, "KVM_GET_REGS", (unsigned long)(page + 0xff0), "cut",
+	      EFAULT);
 	check(&fds, FD_VM, KVM_SET_USER_MEMORY_REGION, "KVM_SET_USER_MEMORY_REGION",
 	      (unsigned long)(page + 0xff0), "cut", EFAULT);
 	/* To the last byte it fits. */
@@ -183,7 +192,10 @@ static const struct {
 	const char *arg_name;
 	int expected;
 } values[] = {
-#define V(kind, request, arg, expected) { kind, request, #request, arg, #arg, expected }
+#define V(kind, request, arg, expected)                                                            \
+	{                                                                                          \
+		kind, request, #request, arg, #arg, expected                                       \
+	}
 	V(FD_KVM, KVM_GET_API_VERSION, 0, 0),
 	V(FD_KVM, KVM_GET_API_VERSION, 1, EINVAL),
 	V(FD_KVM, KVM_CREATE_VM, 99, EINVAL),
@@ -226,7 +238,8 @@ static void bad_values(void)
 		check(&fds, values[i].kind, values[i].request, values[i].name, values[i].arg,
 		      values[i].arg_name, values[i].expected);
 	/* A kernel without SMM has the call all the same. */
-	check(&fds, FD_VCPU, KVM_SMI, "KVM_SMI", 0, "0", vm_cap(&fds.vm, KVM_CAP_X86_SMM) ? 0 : ENOTTY);
+	check(&fds, FD_VCPU, KVM_SMI, "KVM_SMI", 0, "0",
+	      vm_cap(&fds.vm, KVM_CAP_X86_SMM) ? 0 : ENOTTY);
 }
 
 /* Each call on the descriptors that do not know it. */

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Wrong contents: memslots, flags, sizes, descriptors and ranges that the kernel refuses, and how. */
+/*
+ * Wrong contents: memslots, flags, sizes, descriptors and ranges that the kernel refuses, and how.
+ */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sys/eventfd.h>
@@ -13,7 +15,8 @@ static void expect(const char *row, int fd, unsigned long request, void *arg, in
 	int result = ioctl(fd, request, arg);
 	int error = result < 0 ? errno : 0;
 
-	case_row(error == expected, row, "%s, expected %s", error ? strerrorname_np(error) : "success",
+	case_row(error == expected, row, "%s, expected %s",
+		 error ? strerrorname_np(error) : "success",
 		 expected ? strerrorname_np(expected) : "success");
 }
 
@@ -75,7 +78,8 @@ static void memslots(void)
 
 		if (slots[i].hva && slots[i].hva < 0x10000)
 			region.userspace_addr += (uintptr_t)memory - ADDR;
-		expect(slots[i].name, vm.fd, KVM_SET_USER_MEMORY_REGION, &region, slots[i].expected);
+		expect(slots[i].name, vm.fd, KVM_SET_USER_MEMORY_REGION, &region,
+		       slots[i].expected);
 	}
 }
 
@@ -132,7 +136,8 @@ static void ioeventfd(void)
 	IO("twice", (void)0, EEXIST);
 	IO("match_beside_wildcard", io.flags = KVM_IOEVENTFD_FLAG_DATAMATCH, EEXIST);
 	IO("other_length", io.len = 2, 0);
-	IO("deassign_other_fd", (io.flags = KVM_IOEVENTFD_FLAG_DEASSIGN, io.fd = eventfd(0, 0)), ENOENT);
+	IO("deassign_other_fd", (io.flags = KVM_IOEVENTFD_FLAG_DEASSIGN, io.fd = eventfd(0, 0)),
+	   ENOENT);
 	IO("deassign", io.flags = KVM_IOEVENTFD_FLAG_DEASSIGN, 0);
 #undef IO
 }
@@ -157,7 +162,8 @@ static void irqfd(void)
 	IRQ("fd_closed", irq.fd = 900, EBADF);
 	IRQ("fd_no_eventfd", irq.fd = vm.kvm, EINVAL);
 	IRQ("resample_closed", (irq.flags = KVM_IRQFD_FLAG_RESAMPLE, irq.resamplefd = 900), EBADF);
-	IRQ("resample_no_eventfd", (irq.flags = KVM_IRQFD_FLAG_RESAMPLE, irq.resamplefd = vm.kvm), EINVAL);
+	IRQ("resample_no_eventfd", (irq.flags = KVM_IRQFD_FLAG_RESAMPLE, irq.resamplefd = vm.kvm),
+	    EINVAL);
 	IRQ("good", (void)0, 0);
 	IRQ("twice", (void)0, EBUSY);
 	IRQ("deassign", irq.flags = KVM_IRQFD_FLAG_DEASSIGN, 0);
@@ -336,7 +342,8 @@ static void mappings(void)
 	do {                                                                                       \
 		void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);       \
 		int error = p == MAP_FAILED ? errno : 0;                                           \
-		case_row(error == (expected), row, "%s", error ? strerrorname_np(error) : "mapped"); \
+		case_row(error == (expected), row, "%s",                                           \
+			 error ? strerrorname_np(error) : "mapped");                               \
 	} while (0)
 	MAP("vcpu", vcpu.fd, vcpu.run_bytes, 0, 0);
 	MAP("vcpu_first_page", vcpu.fd, 0x1000, 0, 0);
@@ -363,22 +370,20 @@ static void other_calls(void)
 		case_row(result == -1 && errno == EINVAL, names[i], "read: %d, %s", result,
 			 strerror(errno));
 		result = write(fds[i], &byte, 1);
-		/* The kernel's is EINVAL; what is behind the descriptor elsewhere may say it otherwise. */
+		/*
+		 * The kernel's is EINVAL; what is behind the descriptor elsewhere may say it
+		 * otherwise.
+		 */
 		case_row(result == -1, names[i], "write: %d", result);
 	}
 }
 
 static const struct test_case cases[] = {
-	{ "memslots", memslots },
-	{ "memslots2", memslots2 },
-	{ "ioeventfd", ioeventfd },
-	{ "irqfd", irqfd },
-	{ "routing", routing },
-	{ "irq_line", irq_line },
-	{ "dirty_log", dirty_log },
-	{ "vcpu_arguments", vcpu_arguments },
-	{ "devices", devices },
-	{ "mappings", mappings },
+	{ "memslots", memslots },       { "memslots2", memslots2 },
+	{ "ioeventfd", ioeventfd },     { "irqfd", irqfd },
+	{ "routing", routing },         { "irq_line", irq_line },
+	{ "dirty_log", dirty_log },     { "vcpu_arguments", vcpu_arguments },
+	{ "devices", devices },         { "mappings", mappings },
 	{ "other_calls", other_calls },
 };
 CASES_MAIN(cases)

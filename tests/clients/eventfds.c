@@ -23,7 +23,11 @@ static void ioeventfd(struct vm *vm, int fd, uint64_t addr, uint32_t len, uint32
 		      uint64_t match)
 {
 	struct kvm_ioeventfd io = {
-		.fd = fd, .addr = addr, .len = len, .flags = flags, .datamatch = match,
+		.fd = fd,
+		.addr = addr,
+		.len = len,
+		.flags = flags,
+		.datamatch = match,
 	};
 
 	XIOCTL(vm->fd, KVM_IOEVENTFD, &io);
@@ -138,7 +142,8 @@ static void ioeventfd_deassign(void)
 		CHECK_EQ(events(io.fd), 1);
 		io.flags = KVM_IOEVENTFD_FLAG_DEASSIGN;
 		XIOCTL(vm.fd, KVM_IOEVENTFD, &io);
-		CHECK(ioctl(vm.fd, KVM_IOEVENTFD, &io) == -1 && errno == ENOENT, "deassigned twice");
+		CHECK(ioctl(vm.fd, KVM_IOEVENTFD, &io) == -1 && errno == ENOENT,
+		      "deassigned twice");
 		vcpu_expect_mmio(&vcpu, true, MMIO_BASE, 4);
 		vcpu_expect_out(&vcpu, 0x80, 1);
 		CHECK_EQ(events(io.fd), 0);
@@ -327,7 +332,8 @@ static void coalesced_pio(void)
 }
 
 /* A full ring: the next store exits as ever, and none is lost. Unregistered: all exit. */
-GUEST(flood_code, 64, "mov $0x10000000, %ebx; xor %eax, %eax; 1: inc %eax; mov %eax, (%rbx); jmp 1b");
+GUEST(flood_code, 64,
+      "mov $0x10000000, %ebx; xor %eax, %eax; 1: inc %eax; mov %eax, (%rbx); jmp 1b");
 
 static void coalesced_full(void)
 {

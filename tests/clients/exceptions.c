@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Exceptions reach the guest's handler with the right vector, error code, RIP and CR2, in each mode.
+ * Exceptions reach the guest's handler with the right vector, error code, RIP and CR2, in each
+ * mode.
  *
  * The handlers tell what they see through ports: 0x10 the vector, 0x11 the error code, 0x12 the
  * saved instruction pointer, 0x13 CR2.
@@ -17,8 +18,8 @@
 	      "push $vector; jmp 9f; vector = vector + 1\n"                                        \
 	      ".endr\n"                                                                            \
 	      ".org " #name " + 0x200\n"                                                           \
-	      "9: pop %" STUB_AX "; out %eax, $0x10; pop %" STUB_AX "; out %eax, $0x11\n"            \
-	      "mov (%" STUB_SP "), %eax; out %eax, $0x12; mov %cr2, %" STUB_AX                      \
+	      "9: pop %" STUB_AX "; out %eax, $0x10; pop %" STUB_AX "; out %eax, $0x11\n"          \
+	      "mov (%" STUB_SP "), %eax; out %eax, $0x12; mov %cr2, %" STUB_AX                     \
 	      "; out %eax, $0x13; hlt")
 
 #define STUB_AX "rax"
@@ -66,7 +67,10 @@ static const struct {
 	uint32_t rip; /* the offset of the saved one in the code */
 	uint32_t cr2;
 } rows[] = {
-#define ROW(n, vector, error, rip, cr2) { #n, n##_code, n##_code_end, vector, error, rip, cr2 }
+#define ROW(n, vector, error, rip, cr2)                                                            \
+	{                                                                                          \
+#n, n##_code, n##_code_end, vector, error, rip, cr2                                \
+	}
 	ROW(de, 0, NO_ERROR, 5, NO_CR2),
 	ROW(de_overflow, 0, NO_ERROR, 11, NO_CR2),
 	ROW(ud, 6, NO_ERROR, 5, NO_CR2),
@@ -101,7 +105,10 @@ static void set_gates(struct vm *vm, enum mode mode)
 static void break_pages(struct vm *vm)
 {
 	const uint64_t pte[] = {
-		0x40000, 0x41000 | 0x65, 0x42000 | 0x67 | 1ULL << 51, 0x43000 | 0x67 | 1ULL << 63,
+		0x40000,
+		0x41000 | 0x65,
+		0x42000 | 0x67 | 1ULL << 51,
+		0x43000 | 0x67 | 1ULL << 63,
 	};
 
 	memcpy(vm->ram + GUEST_PT + 0x40 * 8, pte, sizeof(pte));
@@ -143,8 +150,8 @@ static void long_mode(void)
 			case_row(false, rows[i].name, "%s", exit_name(vcpu.run->exit_reason));
 		else
 			case_row(seen[0] == rows[i].vector && seen[1] == rows[i].error &&
-				 seen[2] == GUEST_CODE + rows[i].rip &&
-				 (rows[i].cr2 == NO_CR2 || seen[3] == rows[i].cr2),
+					 seen[2] == GUEST_CODE + rows[i].rip &&
+					 (rows[i].cr2 == NO_CR2 || seen[3] == rows[i].cr2),
 				 rows[i].name, "vector %u error %#x rip +%#x cr2 %#x", seen[0],
 				 seen[1], seen[2] - GUEST_CODE, seen[3]);
 		vcpu_destroy(&vcpu);
@@ -166,13 +173,12 @@ static const struct {
 	uint32_t error;
 	uint32_t rip;
 } rows32[] = {
-#define ROW32(n, vector, error, rip) { #n, p_##n##_code, p_##n##_code_end, vector, error, rip }
-	ROW32(de, 0, NO_ERROR, 5),
-	ROW32(ud, 6, NO_ERROR, 5),
-	ROW32(bound, 5, NO_ERROR, 5),
-	ROW32(into, 4, NO_ERROR, 7),
-	ROW32(gp_limit, 13, 0, 7),
-	ROW32(gp_null, 13, 0, 4),
+#define ROW32(n, vector, error, rip)                                                               \
+	{                                                                                          \
+#n, p_##n##_code, p_##n##_code_end, vector, error, rip                             \
+	}
+	ROW32(de, 0, NO_ERROR, 5),   ROW32(ud, 6, NO_ERROR, 5), ROW32(bound, 5, NO_ERROR, 5),
+	ROW32(into, 4, NO_ERROR, 7), ROW32(gp_limit, 13, 0, 7), ROW32(gp_null, 13, 0, 4),
 };
 
 static void protected(void)
@@ -198,7 +204,7 @@ static void protected(void)
 			case_row(false, rows32[i].name, "%s", exit_name(vcpu.run->exit_reason));
 		else
 			case_row(seen[0] == rows32[i].vector && seen[1] == rows32[i].error &&
-				 seen[2] == GUEST_CODE + rows32[i].rip,
+					 seen[2] == GUEST_CODE + rows32[i].rip,
 				 rows32[i].name, "vector %u error %#x rip +%#x", seen[0], seen[1],
 				 seen[2] - GUEST_CODE);
 		vcpu_destroy(&vcpu);
@@ -231,8 +237,9 @@ static void real(void)
 
 /* The user bit of the error code, and the ring 0 stack by the TSS. */
 GUEST(user_code, 64,
-      "push $0x2b; push $0x6f00; push $2; push $0x33; push $" AT(user_code, 1f) "; iretq\n"
-      "1: mov $0x40123, %ebx; mov %eax, (%rbx)");
+      "push $0x2b; push $0x6f00; push $2; push $0x33; push $" AT(
+	      user_code, 1f) "; iretq\n"
+			     "1: mov $0x40123, %ebx; mov %eax, (%rbx)");
 
 static void user_fault(void)
 {

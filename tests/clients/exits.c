@@ -188,7 +188,11 @@ static void garbage(void)
 {
 	struct sigaction action = { .sa_handler = on_alarm };
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
-	const struct itimerspec never = { 0 }, every = { .it_interval.tv_nsec = 2000000, .it_value.tv_nsec = 2000000 };
+	const struct itimerspec never = { 0 };
+	const struct itimerspec every = {
+		.it_interval.tv_nsec = 2000000,
+		.it_value.tv_nsec = 2000000,
+	};
 	static const enum mode modes[] = { MODE_REAL, MODE_PROTECTED, MODE_LONG };
 	uint32_t random = 1;
 	timer_t timer;

@@ -105,7 +105,8 @@ static void real_vectors(void)
 
 /* An NMI comes with interrupts off, once; a second one waits for IRET. */
 GUEST(nmi_code, 64,
-      "cli; 1: out %al, $0x11; jmp 1b; .org nmi_code + 0x80; out %al, $0x12; out %al, $0x13; iretq");
+      "cli; 1: out %al, $0x11; jmp 1b; .org nmi_code + 0x80; out %al, $0x12; out %al, $0x13; "
+      "iretq");
 
 static void nmi(void)
 {

@@ -19,8 +19,7 @@
 	"out %al, $0xa1; mov $1, %al; out %al, $0x21; out %al, $0xa1; xor %eax, %eax\n"            \
 	"out %al, $0x21; out %al, $0xa1\n"
 /* The local APIC on (spurious vector 0xff), LINT0 as ExtINT. */
-#define INIT_LAPIC                                                                                 \
-	"mov $" LAPIC ", %ebp; movl $0x1ff, 0xf0(%rbp); movl $0x700, 0x350(%rbp)\n"
+#define INIT_LAPIC "mov $" LAPIC ", %ebp; movl $0x1ff, 0xf0(%rbp); movl $0x700, 0x350(%rbp)\n"
 
 GUEST(pic_code, 64, INIT_LAPIC INIT_PIC "sti; out %al, $0x80; 1: hlt; jmp 1b");
 GUEST(apic_code, 64, INIT_LAPIC "movl $0x10000, 0x350(%rbp); sti; out %al, $0x80; 1: hlt; jmp 1b");
@@ -105,7 +104,8 @@ static void pic_priority(void)
 
 /* A masked line waits in IRR and comes when it is unmasked; the registers can be read back. */
 GUEST(mask_code, 64,
-      INIT_LAPIC INIT_PIC "mov $0xf7, %al; out %al, $0x21; out %al, $0x80\n"
+      INIT_LAPIC INIT_PIC
+      "mov $0xf7, %al; out %al, $0x21; out %al, $0x80\n"
       "mov $0x0a, %al; out %al, $0x20; in $0x20, %al; out %al, $0x81; in $0x21, %al\n"
       "out %al, $0x82; mov $0xff, %al; out %al, $0x21; sti; nop; nop; out %al, $0x83\n"
       "xor %eax, %eax; out %al, $0x21; 1: hlt; jmp 1b");
@@ -184,7 +184,9 @@ static void ioapic_level(void)
 
 /* The guest programs the IOAPIC by its window; a masked pin is silent. */
 GUEST(ioapic_code, 64,
-      INIT_LAPIC "movl $0x10000, 0x350(%rbp); mov $0xfec00000, %ebx; movl $0x10 + 2 * 20, (%rbx); movl $0x10055, 0x10(%rbx)\n"
+      INIT_LAPIC
+      "movl $0x10000, 0x350(%rbp); mov $0xfec00000, %ebx; movl $0x10 + 2 * 20, (%rbx)\n"
+      "movl $0x10055, 0x10(%rbx)\n"
       "mov 0x10(%rbx), %eax; out %eax, $0x81; movl $1, (%rbx); mov 0x10(%rbx), %eax\n"
       "out %eax, $0x82; sti; out %al, $0x80; nop; nop; out %al, $0x83\n"
       "movl $0x10 + 2 * 20, (%rbx); movl $0x55, 0x10(%rbx); out %al, $0x84; 1: hlt; jmp 1b");
@@ -276,8 +278,8 @@ static void routing(void)
 /* The APIC timer: one-shot and periodic, by its divided bus clock of 1 GHz. */
 GUEST(timer_code, 64,
       INIT_LAPIC "movl $0xb, 0x3e0(%rbp); movl $0x40, 0x320(%rbp); sti; out %al, $0x80\n"
-      "movl $20000000, 0x380(%rbp); hlt; out %al, $0x81\n"
-      "movl $0x20041, 0x320(%rbp); movl $5000000, 0x380(%rbp); 1: hlt; jmp 1b");
+		 "movl $20000000, 0x380(%rbp); hlt; out %al, $0x81\n"
+		 "movl $0x20041, 0x320(%rbp); movl $5000000, 0x380(%rbp); 1: hlt; jmp 1b");
 
 static void apic_timer(void)
 {
@@ -304,7 +306,8 @@ static void apic_timer(void)
 
 /* The TSC deadline timer. */
 GUEST(deadline_code, 64,
-      INIT_LAPIC "movl $0x40042, 0x320(%rbp); mfence; sti; out %al, $0x80\n"
+      INIT_LAPIC
+      "movl $0x40042, 0x320(%rbp); mfence; sti; out %al, $0x80\n"
       "rdtsc; shl $32, %rdx; add %rdx, %rax; add $20000000, %rax; mov %rax, %rdx; shr $32, %rdx\n"
       "mov $0x6e0, %ecx; wrmsr; 1: hlt; jmp 1b");
 
@@ -325,7 +328,8 @@ static void deadline_timer(void)
 
 /* The in-kernel PIT, channel 0 at about 1 kHz, through the PIC. */
 GUEST(pit_code, 64,
-      INIT_LAPIC INIT_PIC "mov $0x34, %al; out %al, $0x43; mov $1193 & 255, %al; out %al, $0x40\n"
+      INIT_LAPIC INIT_PIC
+      "mov $0x34, %al; out %al, $0x43; mov $1193 & 255, %al; out %al, $0x40\n"
       "mov $1193 >> 8, %al; out %al, $0x40; sti; out %al, $0x80; 1: hlt; jmp 1b");
 
 static void pit(void)
@@ -376,7 +380,8 @@ GUEST(x2apic_code, 64,
       "xor %edx, %edx; wrmsr; mov $0x802, %ecx; rdmsr; out %eax, $0x81\n"
       "mov $0x83f, %ecx; mov $0x67, %eax; xor %edx, %edx; wrmsr; sti; 1: hlt; jmp 1b");
 GUEST(x2apic_handler, 64,
-      "mov $0, %al; out %al, $0x30; mov $0x80b, %ecx; xor %eax, %eax; xor %edx, %edx; wrmsr; iretq");
+      "mov $0, %al; out %al, $0x30; mov $0x80b, %ecx; xor %eax, %eax; xor %edx, %edx; wrmsr; "
+      "iretq");
 
 static void x2apic(void)
 {

@@ -21,8 +21,8 @@ void case_fail(const char *file, int line, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(why, sizeof(why), format, args);
 	va_end(args);
-	printf("not ok %s: %s:%d: %s\n", case_name, strrchr(file, '/') ? strrchr(file, '/') + 1 : file,
-	       line, why);
+	printf("not ok %s: %s:%d: %s\n", case_name,
+	       strrchr(file, '/') ? strrchr(file, '/') + 1 : file, line, why);
 	fflush(stdout);
 	_exit(1);
 }
@@ -305,17 +305,33 @@ void vcpu_destroy(struct vcpu *vcpu)
 static void set_segments(struct kvm_sregs *sregs, enum mode mode)
 {
 	const struct kvm_segment data = {
-		.limit = 0xffffffff, .selector = SEL_DATA, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1,
+		.limit = 0xffffffff,
+		.selector = SEL_DATA,
+		.type = 3,
+		.present = 1,
+		.s = 1,
+		.db = 1,
+		.g = 1,
 	};
 	const struct kvm_segment code = {
-		.limit = 0xffffffff, .selector = mode == MODE_LONG ? SEL_CODE64 : SEL_CODE32, .type = 11,
-		.present = 1, .s = 1, .g = 1, .db = mode != MODE_LONG, .l = mode == MODE_LONG,
+		.limit = 0xffffffff,
+		.selector = mode == MODE_LONG ? SEL_CODE64 : SEL_CODE32,
+		.type = 11,
+		.present = 1,
+		.s = 1,
+		.g = 1,
+		.db = mode != MODE_LONG,
+		.l = mode == MODE_LONG,
 	};
 
 	sregs->cs = code;
 	sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss = data;
 	sregs->tr = (struct kvm_segment){
-		.base = GUEST_TSS, .limit = 0x67, .selector = SEL_TSS, .type = 11, .present = 1,
+		.base = GUEST_TSS,
+		.limit = 0x67,
+		.selector = SEL_TSS,
+		.type = 11,
+		.present = 1,
 	};
 	sregs->ldt = (struct kvm_segment){ .unusable = 1 };
 	sregs->gdt.base = GUEST_GDT;
@@ -354,7 +370,7 @@ void vcpu_set_mode(struct vcpu *vcpu, enum mode mode, uint64_t rip)
 		set_real_segments(&sregs);
 		regs.rsp = GUEST_STACK & 0xffff;
 	} else {
-		sregs.cr0 = 0x31; /* NE, ET, PE */
+		sregs.cr0 = 0x31;  /* NE, ET, PE */
 		sregs.cr4 = 0x600; /* OSXMMEXCPT, OSFXSR */
 		sregs.efer = 0;
 		set_segments(&sregs, mode);
@@ -487,7 +503,8 @@ uint32_t vcpu_expect_out_at(struct vcpu *vcpu, uint16_t port, unsigned int bytes
 	if (run->io.direction != KVM_EXIT_IO_OUT || run->io.port != port || run->io.size != bytes ||
 	    run->io.count != 1) {
 		describe_exit(vcpu, KVM_EXIT_IO, text, sizeof(text));
-		case_fail(file, line, "expected out of %u bytes to port %#x, got %s", bytes, port, text);
+		case_fail(file, line, "expected out of %u bytes to port %#x, got %s", bytes, port,
+			  text);
 	}
 	memcpy(&value, (uint8_t *)run + run->io.data_offset, bytes);
 	return value;

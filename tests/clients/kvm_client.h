@@ -3,8 +3,8 @@
  * What the raw-interface clients share: test cases, a small VM, a vCPU in a chosen mode.
  *
  * A client is a list of cases. Each case runs in its own child process, so a case that crashes or
- * hangs fails alone; it prints `ok NAME`, `not ok NAME: why` or `skip NAME: reason`. The clients use
- * only libc and /dev/kvm: what passes on a real KVM must pass under FauxKVM.
+ * hangs fails alone; it prints `ok NAME`, `not ok NAME: why` or `skip NAME: reason`. The clients
+ * use only libc and /dev/kvm: what passes on a real KVM must pass under FauxKVM.
  */
 #ifndef CLIENTS_KVM_CLIENT_H
 #define CLIENTS_KVM_CLIENT_H
@@ -23,31 +23,31 @@
 #include "kvm_new.h"
 
 /* Where things are in guest-physical memory. RAM is slot 0, from address 0. */
-#define RAM_BYTES  0x200000
-#define GUEST_GDT  0x1000
-#define GUEST_TSS  0x1800
-#define GUEST_IDT  0x2000
-#define GUEST_STACK 0x8000 /* its top */
+#define RAM_BYTES 0x200000
+#define GUEST_GDT 0x1000
+#define GUEST_TSS 0x1800
+#define GUEST_IDT 0x2000
+#define GUEST_STACK 0x8000  /* its top */
 #define GUEST_STACK0 0x7800 /* of ring 0 after an interrupt in ring 3 or V86 */
 #define GUEST_CODE 0x8000
 #define GUEST_DATA 0xa000 /* free up to 0x20000 */
 #define GUEST_PML4 0x20000
 #define GUEST_PDPT 0x21000
-#define GUEST_PD   0x22000 /* four pages: 4 GiB, identity, 2 MiB pages but for the first */
-#define GUEST_PT   0x26000 /* the first 2 MiB in 4 KiB pages */
-#define GUEST_PAE  0x27000
-#define GUEST_FREE 0x30000 /* nothing lives from here to RAM_BYTES */
-#define MMIO_BASE  0x10000000 /* nothing is behind it */
+#define GUEST_PD 0x22000 /* four pages: 4 GiB, identity, 2 MiB pages but for the first */
+#define GUEST_PT 0x26000 /* the first 2 MiB in 4 KiB pages */
+#define GUEST_PAE 0x27000
+#define GUEST_FREE 0x30000   /* nothing lives from here to RAM_BYTES */
+#define MMIO_BASE 0x10000000 /* nothing is behind it */
 
 /* Selectors of the GDT that vcpu_set_mode builds. */
-#define SEL_CODE64  0x08
-#define SEL_DATA    0x10
-#define SEL_CODE32  0x18
-#define SEL_CODE16  0x20
-#define SEL_UDATA   0x2b
+#define SEL_CODE64 0x08
+#define SEL_DATA 0x10
+#define SEL_CODE32 0x18
+#define SEL_CODE16 0x20
+#define SEL_UDATA 0x2b
 #define SEL_UCODE64 0x33
 #define SEL_UCODE32 0x3b
-#define SEL_TSS     0x40
+#define SEL_TSS 0x40
 
 /* For guest code: the address at which @label lies once @code is loaded at GUEST_CODE. */
 #define AT(code, label) "(" STRING(GUEST_CODE) " + " #label " - " #code ")"
@@ -62,8 +62,8 @@
 #define GUEST(name, bits, text)                                                                    \
 	extern const uint8_t name[] __attribute__((visibility("hidden")));                         \
 	extern const uint8_t name##_end[] __attribute__((visibility("hidden")));                   \
-	__asm__(".pushsection .rodata.guest, \"a\"\n.code" #bits "\n" #name ":\n" text             \
-		"\n" #name "_end:\n.code64\n.popsection\n")
+	__asm__(".pushsection .rodata.guest, \"a\"\n.code" #bits "\n" #name ":\n" text "\n" #name  \
+		"_end:\n.code64\n.popsection\n")
 
 struct test_case {
 	const char *name;

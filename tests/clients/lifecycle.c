@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* VMs and vCPUs come and go: two in one process, fds that outlive each other, fork, sudden death. */
+/*
+ * VMs and vCPUs come and go: two in one process, fds that outlive each other, fork, sudden death.
+ */
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -185,7 +187,8 @@ static void die_running(bool by_kill)
 		if (by_kill)
 			kill(pid, SIGKILL);
 		int status = child_status(pid);
-		CHECK(by_kill ? WIFSIGNALED(status) : WEXITSTATUS(status) == 42, "status %#x", status);
+		CHECK(by_kill ? WIFSIGNALED(status) : WEXITSTATUS(status) == 42, "status %#x",
+		      status);
 		CHECK(now_ns() - start < 2000000000, "it took %llu ms",
 		      (unsigned long long)(now_ns() - start) / 1000000);
 		close(ready[0]);

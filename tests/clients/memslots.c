@@ -31,7 +31,7 @@ static void set_slot(struct vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa,
 }
 
 /* A deleted slot's addresses are MMIO again, a new one's are RAM. */
-static void delete(void)
+static void delete (void)
 {
 	struct vm vm;
 	struct vcpu vcpu;
@@ -242,7 +242,9 @@ static void manual_protect(void)
 	uint8_t *memory = pages_alloc(SLOT_BYTES);
 	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = bitmap };
 	struct kvm_clear_dirty_log clear = {
-		.slot = 1, .num_pages = SLOT_PAGES, .dirty_bitmap = bitmap,
+		.slot = 1,
+		.num_pages = SLOT_PAGES,
+		.dirty_bitmap = bitmap,
 	};
 	struct kvm_enable_cap cap = {
 		.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,

@@ -161,7 +161,9 @@ static void scattered(void)
 	vcpu_expect(&vcpu, KVM_EXIT_HLT);
 }
 
-/* A store whose second page faults has no effect on the first one: the #PF comes before any exit. */
+/*
+ * A store whose second page faults has no effect on the first one: the #PF comes before any exit.
+ */
 GUEST(fault_code, 64,
       "mov $0x40ffe, %ebx; movl $0x11223344, (%rbx); hlt\n"
       ".org fault_code + 0x80; mov %cr2, %rax; out %eax, $0x10; hlt");
@@ -180,7 +182,8 @@ static void fault_first(void)
 
 /* 16 bytes are two exits of 8, in order. */
 GUEST(sse_code, 64,
-      "mov $0x10000000, %ebx; movups 0xa000, %xmm0; movups %xmm0, (%rbx); movdqu 0x20(%rbx), %xmm1\n"
+      "mov $0x10000000, %ebx; movups 0xa000, %xmm0; movups %xmm0, (%rbx); movdqu 0x20(%rbx), "
+      "%xmm1\n"
       "movdqu %xmm1, 0xa010; movaps %xmm1, 0x40(%rbx); movaps 0x50(%rbx), %xmm2\n"
       "movups %xmm2, 0xa020; movdqu %xmm0, 0xffc(%rbx); hlt");
 
@@ -203,7 +206,8 @@ static void sse(void)
 	CHECK_EQ(vcpu_expect_mmio(&vcpu, true, MMIO_BASE + 0x1000, 8), 0x6261393837363534);
 	CHECK_EQ(vcpu_expect_mmio(&vcpu, true, MMIO_BASE + 0x1008, 4), 0x66656463);
 	vcpu_expect(&vcpu, KVM_EXIT_HLT);
-	CHECK(!memcmp(vm.ram + 0xa010, "\x11\x11\x11\x11\x11\x11\x11\x11\"\"\"\"\"\"\"\"", 16), "xmm1");
+	CHECK(!memcmp(vm.ram + 0xa010, "\x11\x11\x11\x11\x11\x11\x11\x11\"\"\"\"\"\"\"\"", 16),
+	      "xmm1");
 	CHECK(!memcmp(vm.ram + 0xa020, "33333333DDDDDDDD", 16), "xmm2");
 }
 

@@ -33,6 +33,7 @@ struct row {
 	unsigned int flags; /* ZF, CF and SF */
 };
 
+/* clang-format off */
 #define FORMS                                                                                      \
 	FORM(movzx_byte, "movzbl (%rbx), %eax", RAX_IS(0xf1), { 'R', 0, 1, 0xf1 })                 \
 	FORM(movzx_word, "movzwl (%rbx), %eax", RAX_IS(0xf1f2), { 'R', 0, 2, 0xf1f2 })             \
@@ -55,8 +56,8 @@ struct row {
 	FORM(lodsb, "lodsb", RAX_IS(0x11223344556677a1), { 'R', 0, 1, 0xa1 })                      \
 	FORM(rep_lodsl, "rep lodsl", RAX_IS(3), { 'R', 0, 4, 1 }, { 'R', 4, 4, 2 },                \
 	     { 'R', 8, 4, 3 })                                                                     \
-	FORM(movsb_to, "mov %rbp, %rsi; rep movsb", RAX_IS(RAX), { 'W', 0, 1, 0 }, { 'W', 1, 1, 1 },  \
-	     { 'W', 2, 1, 2 })                                                                     \
+	FORM(movsb_to, "mov %rbp, %rsi; rep movsb", RAX_IS(RAX), { 'W', 0, 1, 0 },                 \
+	     { 'W', 1, 1, 1 }, { 'W', 2, 1, 2 })                                                   \
 	FORM(movsq_to, "mov %rbp, %rsi; movsq", RAX_IS(RAX), { 'W', 0, 8, 0x0706050403020100 })    \
 	FORM(movsl_from, "lea 64(%rbp), %rdi; rep movsl; mov 68(%rbp), %rax",                      \
 	     RAX_IS(0x3333333322222222), { 'R', 0, 4, 0x11111111 }, { 'R', 4, 4, 0x22222222 },     \
@@ -84,7 +85,7 @@ struct row {
 	     { 'W', 0, 4, 0x55667798 })                                                            \
 	FORM(lock_xadd, "lock xadd %rax, (%rbx)", RAX_IS(0x10), { 'R', 0, 8, 0x10 },               \
 	     { 'W', 0, 8, 0x1122334455667798 })                                                    \
-	FORM(cmpxchg8b, "cmpxchg8b (%rbx)", RAX_IS(0x01020304), { 'R', 0, 8, 0x0506070801020304 },  \
+	FORM(cmpxchg8b, "cmpxchg8b (%rbx)", RAX_IS(0x01020304), { 'R', 0, 8, 0x0506070801020304 }, \
 	     { 'W', 0, 8, 0x0506070801020304 })                                                    \
 	FORM(add_store, "add %eax, (%rbx)", FLAGS_ARE(0), { 'R', 0, 4, 1 },                        \
 	     { 'W', 0, 4, 0x55667789 })                                                            \
@@ -96,7 +97,8 @@ struct row {
 	FORM(or_imm, "orl $0x80000001, (%rbx)", FLAGS_ARE(SF), { 'R', 0, 4, 0x10 },                \
 	     { 'W', 0, 4, 0x80000011 })                                                            \
 	FORM(and_imm8, "andb $0x0f, (%rbx)", FLAGS_ARE(ZF), { 'R', 0, 1, 0xf0 }, { 'W', 0, 1, 0 }) \
-	FORM(xor_imm_sx, "xorq $-1, (%rbx)", FLAGS_ARE(ZF), { 'R', 0, 8, -1ULL }, { 'W', 0, 8, 0 }) \
+	FORM(xor_imm_sx, "xorq $-1, (%rbx)", FLAGS_ARE(ZF), { 'R', 0, 8, -1ULL },                  \
+	     { 'W', 0, 8, 0 })                                                                     \
 	FORM(lock_or, "lock orl $4, (%rbx)", FLAGS_ARE(0), { 'R', 0, 4, 3 }, { 'W', 0, 4, 7 })     \
 	FORM(cmp_store, "cmp %eax, (%rbx)", FLAGS_ARE(CF | SF), { 'R', 0, 4, 0x55667787 })         \
 	FORM(cmp_imm, "cmpb $0x12, (%rbx)", FLAGS_ARE(ZF), { 'R', 0, 1, 0x12 })                    \
@@ -109,7 +111,8 @@ struct row {
 	     { 'W', 0, 4, 0xf0f0f0f0 })                                                            \
 	FORM(shl_imm, "shll $4, (%rbx)", FLAGS_ARE(CF), { 'R', 0, 4, 0x12345678 },                 \
 	     { 'W', 0, 4, 0x23456780 })                                                            \
-	FORM(sar_cl, "sarw %cl, (%rbx)", FLAGS_ARE(SF), { 'R', 0, 2, 0x8000 }, { 'W', 0, 2, 0xf000 }) \
+	FORM(sar_cl, "sarw %cl, (%rbx)", FLAGS_ARE(SF), { 'R', 0, 2, 0x8000 },                     \
+	     { 'W', 0, 2, 0xf000 })                                                                \
 	FORM(imul_load, "imul (%rbx), %eax", RAX_IS(0x55667788ULL * 2), { 'R', 0, 4, 2 })          \
 	FORM(mul, "mull (%rbx)", RAX_IS(0x55667788ULL * 2), { 'R', 0, 4, 2 })                      \
 	FORM(div, "xor %edx, %edx; divl (%rbx)", RAX_IS(0x55667788ULL / 2), { 'R', 0, 4, 2 })      \
@@ -117,7 +120,8 @@ struct row {
 	FORM(setcc, "stc; setc (%rbx)", RAX_IS(RAX), { 'W', 0, 1, 1 })                             \
 	FORM(bt_imm, "btl $5, (%rbx)", FLAGS_CF(1), { 'R', 0, 4, 0x20 })                           \
 	FORM(bt_reg, "mov $100, %ecx; bt %ecx, (%rbx)", FLAGS_CF(1), { 'R', 12, 4, 0x10 })         \
-	FORM(bt_negative, "mov $-1, %ecx; bt %ecx, (%rbx)", FLAGS_CF(1), { 'R', 0xfffc, 4, 1U << 31 }) \
+	FORM(bt_negative, "mov $-1, %ecx; bt %ecx, (%rbx)", FLAGS_CF(1),                           \
+	     { 'R', 0xfffc, 4, 1U << 31 })                                                         \
 	FORM(bts_imm, "btsl $5, (%rbx)", FLAGS_CF(0), { 'R', 0, 4, 1 }, { 'W', 0, 4, 0x21 })       \
 	FORM(bts_reg64, "mov $70, %ecx; lock bts %rcx, (%rbx)", FLAGS_CF(0), { 'R', 8, 8, 1 },     \
 	     { 'W', 8, 8, 0x41 })                                                                  \
@@ -127,7 +131,8 @@ struct row {
 	FORM(pop_from, "mov %rbx, %rsp; pop %rax", RAX_IS(0x42), { 'R', 0, 8, 0x42 })              \
 	FORM(push_mem, "pushq (%rbx); pop %rax", RAX_IS(0x43), { 'R', 0, 8, 0x43 })                \
 	FORM(pop_mem, "push %rax; popq (%rbx)", RAX_IS(RAX), { 'W', 0, 8, RAX })                   \
-	FORM(call_mem, "call *(%rbx); jmp 1f; .org mmio_call_mem + 0x40; mov $0x77, %eax; ret; 1:", \
+	FORM(call_mem, "call *(%rbx); jmp 1f; .org mmio_call_mem + 0x40; mov $0x77, %eax; ret; "   \
+	     "1:",                                                                                 \
 	     RAX_IS(0x77), { 'R', 0, 8, GUEST_CODE + 0x40 })                                       \
 	FORM(call_push, "lea 0x100(%rbx), %rsp; call 1f; 1: mov %rbp, %rsp", RAX_IS(RAX),          \
 	     { 'W', 0xf8, 8, GUEST_CODE + 12 })                                                    \
@@ -140,6 +145,8 @@ struct row {
 	     { 'R', 0, 8, 0x1234567890abcdef }, { 'W', 8, 8, 0x1234567890abcdef })                 \
 	FORM(fs_override, "mov %fs:0x10000004, %eax", RAX_IS(6), { 'R', 4, 4, 6 })                 \
 	FORM(addr32, "mov (%ebx), %eax", RAX_IS(6), { 'R', 0, 4, 6 })
+
+/* clang-format on */
 
 #define FORM(name, assembly, result, ...) GUEST(mmio_##name, 64, assembly "; hlt");
 FORMS
@@ -169,11 +176,12 @@ static bool run_row(struct vcpu *vcpu, const struct row *row, char *why, size_t 
 		if (reason != KVM_EXIT_MMIO || run->mmio.phys_addr != gpa ||
 		    run->mmio.len != a->bytes || run->mmio.is_write != (a->kind == 'W') ||
 		    (a->kind == 'W' && (data & mask) != a->data)) {
-			snprintf(why, bytes, "access %td: expected %c %#llx len %u data %#llx, got %s "
-				 "%c %#llx len %u data %#llx", a - row->accesses, a->kind,
-				 (unsigned long long)gpa, a->bytes, (unsigned long long)a->data,
-				 exit_name(reason), run->mmio.is_write ? 'W' : 'R',
-				 run->mmio.phys_addr, run->mmio.len,
+			snprintf(why, bytes,
+				 "access %td: expected %c %#llx len %u data %#llx, got %s "
+				 "%c %#llx len %u data %#llx",
+				 a - row->accesses, a->kind, (unsigned long long)gpa, a->bytes,
+				 (unsigned long long)a->data, exit_name(reason),
+				 run->mmio.is_write ? 'W' : 'R', run->mmio.phys_addr, run->mmio.len,
 				 (unsigned long long)(data & mask));
 			return false;
 		}
@@ -196,9 +204,16 @@ static void forms(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct kvm_regs regs = {
-			.rax = RAX, .rcx = RCX, .rdx = RDX, .rbx = MMIO_BASE, .rsi = MMIO_BASE,
-			.rdi = MMIO_BASE, .rbp = GUEST_DATA, .rsp = GUEST_STACK,
-			.rip = GUEST_CODE, .rflags = 2,
+			.rax = RAX,
+			.rcx = RCX,
+			.rdx = RDX,
+			.rbx = MMIO_BASE,
+			.rsi = MMIO_BASE,
+			.rdi = MMIO_BASE,
+			.rbp = GUEST_DATA,
+			.rsp = GUEST_STACK,
+			.rip = GUEST_CODE,
+			.rflags = 2,
 		};
 		struct vm vm;
 		struct vcpu vcpu;

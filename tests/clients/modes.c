@@ -129,11 +129,17 @@ static void long_mode(void)
 
 /* From 64-bit code into 32-bit and 16-bit code of the same long mode, and back. */
 GUEST(compat_code, 64,
-      "push $0x18; push $" AT(compat_code, 1f) "; lretq\n"
-      ".code32; 1: mov $0xffffffff, %eax; .byte 0x40; out %eax, $0x10; mov %cs, %eax\n"
-      "out %eax, $0x10; ljmp $0x20, $" AT(compat_code, 2f) "\n"
-      ".code16; 2: mov $0x1ffff, %eax; inc %ax; out %eax, $0x10; ljmpl $0x08, $" AT(compat_code, 3f) "\n"
-      ".code64; 3: mov %cs, %eax; out %eax, $0x10; hlt");
+      "push $0x18; push $" AT(
+	      compat_code,
+	      1f) "; lretq\n"
+		  ".code32; 1: mov $0xffffffff, %eax; .byte 0x40; out %eax, $0x10; mov %cs, %eax\n"
+		  "out %eax, $0x10; ljmp $0x20, $" AT(
+			  compat_code,
+			  2f) "\n"
+			      ".code16; 2: mov $0x1ffff, %eax; inc %ax; out %eax, $0x10; ljmpl "
+			      "$0x08, $" AT(compat_code,
+					    3f) "\n"
+						".code64; 3: mov %cs, %eax; out %eax, $0x10; hlt");
 
 static void compat(void)
 {
@@ -173,10 +179,12 @@ static void v86(void)
 
 /* Ring 3 in long mode by IRETQ, back by a gate through RSP0. */
 GUEST(user_code, 64,
-      "push $0x2b; push $0x6f00; push $2; push $0x33; push $" AT(user_code, 1f) "; iretq\n"
-      "1: mov %cs, %eax; int $0x20\n"
-      ".org user_code + 0x80; out %eax, $0x10; mov %cs, %eax; out %eax, $0x10; mov %rsp, %rax\n"
-      "out %eax, $0x10; hlt");
+      "push $0x2b; push $0x6f00; push $2; push $0x33; push $" AT(
+	      user_code, 1f) "; iretq\n"
+			     "1: mov %cs, %eax; int $0x20\n"
+			     ".org user_code + 0x80; out %eax, $0x10; mov %cs, %eax; out %eax, "
+			     "$0x10; mov %rsp, %rax\n"
+			     "out %eax, $0x10; hlt");
 
 static void user_ring(void)
 {
@@ -194,12 +202,18 @@ static void user_ring(void)
 GUEST(syscall_code, 64,
       "mov $0xc0000080, %ecx; rdmsr; or $1, %eax; wrmsr\n"
       "mov $0xc0000081, %ecx; xor %eax, %eax; mov $0x00230008, %edx; wrmsr\n"
-      "mov $0xc0000082, %ecx; mov $" AT(syscall_code, 2f) ", %eax; xor %edx, %edx; wrmsr\n"
-      "mov $0xc0000084, %ecx; mov $0x200, %eax; wrmsr\n"
-      "mov $" AT(syscall_code, 1f) ", %ecx; mov $0x202, %r11d; sysretq\n"
-      "1: mov %cs, %ebx; syscall; 3: hlt\n"
-      "2: mov %ebx, %eax; out %eax, $0x10; mov %ecx, %eax; sub $" AT(syscall_code, 3b) ", %eax\n"
-      "out %eax, $0x10; mov %r11d, %eax; out %eax, $0x10; pushfq; pop %rax; out %eax, $0x10; hlt");
+      "mov $0xc0000082, %ecx; mov $" AT(
+	      syscall_code,
+	      2f) ", %eax; xor %edx, %edx; wrmsr\n"
+		  "mov $0xc0000084, %ecx; mov $0x200, %eax; wrmsr\n"
+		  "mov $" AT(syscall_code,
+			     1f) ", %ecx; mov $0x202, %r11d; sysretq\n"
+				 "1: mov %cs, %ebx; syscall; 3: hlt\n"
+				 "2: mov %ebx, %eax; out %eax, $0x10; mov %ecx, %eax; sub $" AT(
+					 syscall_code,
+					 3b) ", %eax\n"
+					     "out %eax, $0x10; mov %r11d, %eax; out %eax, $0x10; "
+					     "pushfq; pop %rax; out %eax, $0x10; hlt");
 
 static void syscall_ring(void)
 {
@@ -217,13 +231,19 @@ static void syscall_ring(void)
 /* The whole way up from real mode, as a boot loader goes: real, protected, long. */
 GUEST(climb_code, 16,
       "cli; lgdtl 3f - climb_code + 0x8000; mov %cr0, %eax; or $1, %eax; mov %eax, %cr0\n"
-      "ljmpl $0x18, $" AT(climb_code, 1f) "\n"
-      ".code32; 1: mov $0x10, %eax; mov %eax, %ds; mov %eax, %ss; mov $0x1111, %eax\n"
-      "out %eax, $0x10; mov %cr4, %eax; or $0x20, %eax; mov %eax, %cr4; mov $0x20000, %eax\n"
-      "mov %eax, %cr3; mov $0xc0000080, %ecx; rdmsr; or $0x100, %eax; wrmsr; mov %cr0, %eax\n"
-      "or $0x80000000, %eax; mov %eax, %cr0; ljmp $0x08, $" AT(climb_code, 2f) "\n"
-      ".code64; 2: movabs $0x2222000000000000, %rax; shr $48, %rax; out %eax, $0x10; hlt\n"
-      "3: .word 0x4f; .long 0x1000");
+      "ljmpl $0x18, $" AT(
+	      climb_code,
+	      1f) "\n"
+		  ".code32; 1: mov $0x10, %eax; mov %eax, %ds; mov %eax, %ss; mov $0x1111, %eax\n"
+		  "out %eax, $0x10; mov %cr4, %eax; or $0x20, %eax; mov %eax, %cr4; mov $0x20000, "
+		  "%eax\n"
+		  "mov %eax, %cr3; mov $0xc0000080, %ecx; rdmsr; or $0x100, %eax; wrmsr; mov %cr0, "
+		  "%eax\n"
+		  "or $0x80000000, %eax; mov %eax, %cr0; ljmp $0x08, $" AT(
+			  climb_code, 2f) "\n"
+					  ".code64; 2: movabs $0x2222000000000000, %rax; shr $48, "
+					  "%rax; out %eax, $0x10; hlt\n"
+					  "3: .word 0x4f; .long 0x1000");
 
 static void climb(void)
 {
@@ -249,7 +269,8 @@ static void reset_state(void)
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
 	uint8_t *rom = pages_alloc(0x1000);
-	static const uint8_t boot[] = { 0x0e, 0x58, 0xe7, 0x10, 0xf4 }; /* push cs; pop ax; out; hlt */
+	static const uint8_t boot[] = { 0x0e, 0x58, 0xe7, 0x10,
+					0xf4 }; /* push cs; pop ax; out; hlt */
 
 	vm_create(&vm);
 	vcpu_create(&vm, &vcpu, 0);

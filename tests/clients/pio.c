@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Port I/O: IN and OUT of each size, by immediate and by DX, and the string forms with their counts. */
+/*
+ * Port I/O: IN and OUT of each size, by immediate and by DX, and the string forms with their
+ * counts.
+ */
 #include "kvm_client.h"
 
 GUEST(out_code, 64,
@@ -75,7 +78,8 @@ static size_t collect_outs(struct vcpu *vcpu, uint16_t port, unsigned int bytes,
 		CHECK_EQ(run->io.direction, KVM_EXIT_IO_OUT);
 		CHECK_EQ(run->io.port, port);
 		CHECK_EQ(run->io.size, bytes);
-		CHECK(run->io.count >= 1 && run->io.count * bytes <= 4096, "count %u", run->io.count);
+		CHECK(run->io.count >= 1 && run->io.count * bytes <= 4096, "count %u",
+		      run->io.count);
 		memcpy(to + count * bytes, (uint8_t *)run + run->io.data_offset,
 		       run->io.count * bytes);
 		count += run->io.count;
@@ -142,7 +146,8 @@ static void ins(const uint8_t *code, const uint8_t *end, unsigned int bytes, siz
 		CHECK_EQ(run->io.direction, KVM_EXIT_IO_IN);
 		CHECK_EQ(run->io.port, 0x81);
 		CHECK_EQ(run->io.size, bytes);
-		CHECK(run->io.count >= 1 && run->io.count * bytes <= 4096, "count %u", run->io.count);
+		CHECK(run->io.count >= 1 && run->io.count * bytes <= 4096, "count %u",
+		      run->io.count);
 		for (size_t i = 0; i < run->io.count * bytes; i++)
 			((uint8_t *)run)[run->io.data_offset + i] = next++;
 	}
@@ -206,7 +211,7 @@ static void outs_real(void)
 	CHECK(!memcmp(seen, "abcd", 4), "%.4s", seen);
 }
 
-/* The registers at the exit: RIP is at OUT or after it, as the kernel likes; after IN it is at IN. */
+/* A guest that polls a port: many INs in a row. */
 GUEST(poll_code, 64, "1: in $0x40, %al; test %al, %al; jz 1b; hlt");
 
 static void poll_port(void)
@@ -241,9 +246,10 @@ static void complete_only(void)
 
 /* Ring 3 with IOPL 0: #GP unless the TSS's bitmap permits the port. */
 GUEST(bitmap_code, 32,
-      "push $0x2b; push $0x6f00; push $2; push $0x3b; push $" AT(bitmap_code, 1f) "; iret\n"
-      "1: mov $7, %eax; out %al, $0x10; out %al, $0x11\n"
-      ".org bitmap_code + 0x80; mov 4(%esp), %eax; out %eax, $0x20; hlt");
+      "push $0x2b; push $0x6f00; push $2; push $0x3b; push $" AT(
+	      bitmap_code, 1f) "; iret\n"
+			       "1: mov $7, %eax; out %al, $0x10; out %al, $0x11\n"
+			       ".org bitmap_code + 0x80; mov 4(%esp), %eax; out %eax, $0x20; hlt");
 
 static void io_bitmap(void)
 {

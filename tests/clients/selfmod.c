@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The guest modifies code: ahead, behind, in its own block, with every kind of store, from another vCPU. */
+/*
+ * The guest modifies code: ahead, behind, in its own block, with every kind of store, from another
+ * vCPU.
+ */
 #include <pthread.h>
 
 #include "kvm_client.h"
@@ -14,7 +17,8 @@ struct row {
 };
 
 /* The very next instruction, in the same straight line. */
-GUEST(next, 64, "1: inc %ecx; mov %ecx, 3f - next + 0x8001; 3: mov $0, %eax; out %eax, $0x10; jmp 1b");
+GUEST(next, 64,
+      "1: inc %ecx; mov %ecx, 3f - next + 0x8001; 3: mov $0, %eax; out %eax, $0x10; jmp 1b");
 /* Some instructions ahead, over a branch. */
 GUEST(ahead, 64,
       "1: inc %ecx; mov %ecx, 3f - ahead + 0x8001; jmp 2f; nop; nop\n"
@@ -44,7 +48,8 @@ GUEST(by_movs, 64,
       "push %rcx; mov $4, %ecx; rep movsb; pop %rcx; 3: mov $0, %eax; out %eax, $0x10; jmp 1b");
 GUEST(by_sse, 64,
       "movups 3f - by_sse + 0x8000, %xmm0; movups %xmm0, 0xa000\n"
-      "1: inc %ecx; mov %ecx, 0xa001; movups 0xa000, %xmm0; movups %xmm0, 3f - by_sse + 0x8000; jmp 3f\n"
+      "1: inc %ecx; mov %ecx, 0xa001; movups 0xa000, %xmm0; movups %xmm0, 3f - by_sse + 0x8000; "
+      "jmp 3f\n"
       "3: mov $0, %eax; out %eax, $0x10; jmp 1b; nop; nop; nop; nop; nop; nop; nop; nop");
 GUEST(by_xchg, 64,
       "1: inc %ecx; mov %ecx, %eax; xchg %eax, 3f - by_xchg + 0x8001\n"
@@ -58,31 +63,26 @@ GUEST(by_push, 64,
       "mov %rcx, %rax; shl $8, %rax; or %rdx, %rax; push %rax; mov $0x8000, %esp; jmp 3f\n"
       "3: mov $0, %eax; nop; nop; nop; out %eax, $0x10; jmp 1b");
 /* In the other modes. */
-GUEST(flat, 32, "1: inc %ecx; mov %ecx, 3f - flat + 0x8001; 3: mov $0, %eax; out %eax, $0x10; jmp 1b");
+GUEST(flat, 32,
+      "1: inc %ecx; mov %ecx, 3f - flat + 0x8001; 3: mov $0, %eax; out %eax, $0x10; jmp 1b");
 GUEST(real, 16,
-      "xor %ecx, %ecx; 1: inc %cx; mov %cx, 3f - real + 0x8001; 3: mov $0, %ax; out %eax, $0x10; jmp 1b");
+      "xor %ecx, %ecx; 1: inc %cx; mov %cx, 3f - real + 0x8001; 3: mov $0, %ax; out %eax, $0x10; "
+      "jmp 1b");
 /* Through another virtual address of the same page. */
 GUEST(virtual_alias, 64,
       "mov $0xc3, %al; mov %al, 0x30005; mov $0xb8, %al; mov %al, 0x30000; mov $0x30000, %ebx\n"
       "1: inc %ecx; mov %ecx, 0x40001; call *%rbx; out %eax, $0x10; jmp 1b");
 
-#define ROW(name, mode) { #name, name, name##_end, mode }
+#define ROW(name, mode)                                                                            \
+	{                                                                                          \
+#name, name, name##_end, mode                                                      \
+	}
 static const struct row rows[] = {
-	ROW(next, MODE_LONG),
-	ROW(ahead, MODE_LONG),
-	ROW(behind, MODE_LONG),
-	ROW(loop, MODE_LONG),
-	ROW(other_page, MODE_LONG),
-	ROW(second_page, MODE_LONG),
-	ROW(by_stos, MODE_LONG),
-	ROW(by_movs, MODE_LONG),
-	ROW(by_sse, MODE_LONG),
-	ROW(by_xchg, MODE_LONG),
-	ROW(by_xadd, MODE_LONG),
-	ROW(by_inc, MODE_LONG),
-	ROW(by_push, MODE_LONG),
-	ROW(flat, MODE_PROTECTED),
-	ROW(real, MODE_REAL),
+	ROW(next, MODE_LONG),          ROW(ahead, MODE_LONG),      ROW(behind, MODE_LONG),
+	ROW(loop, MODE_LONG),          ROW(other_page, MODE_LONG), ROW(second_page, MODE_LONG),
+	ROW(by_stos, MODE_LONG),       ROW(by_movs, MODE_LONG),    ROW(by_sse, MODE_LONG),
+	ROW(by_xchg, MODE_LONG),       ROW(by_xadd, MODE_LONG),    ROW(by_inc, MODE_LONG),
+	ROW(by_push, MODE_LONG),       ROW(flat, MODE_PROTECTED),  ROW(real, MODE_REAL),
 	ROW(virtual_alias, MODE_LONG),
 };
 
@@ -90,7 +90,8 @@ static void by_itself(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const uint64_t pte = 0x30067; /* virtual 0x40000 shows the page at 0x30000 */
-		const uint32_t first = !strcmp(rows[i].name, "behind") || !strcmp(rows[i].name, "loop");
+		const uint32_t first = !strcmp(rows[i].name, "behind") ||
+				       !strcmp(rows[i].name, "loop");
 		struct vm vm;
 		struct vcpu vcpu;
 		uint32_t value = 0, expected = 1 - first;
@@ -109,7 +110,8 @@ static void by_itself(void)
 			memcpy(&value, (uint8_t *)vcpu.run + vcpu.run->io.data_offset, 4);
 			if (value == expected)
 				continue;
-			case_row(false, rows[i].name, "executed %u after %u was stored", value, expected);
+			case_row(false, rows[i].name, "executed %u after %u was stored", value,
+				 expected);
 			break;
 		}
 		vcpu_destroy(&vcpu);
@@ -119,12 +121,13 @@ static void by_itself(void)
 
 /*
  * One vCPU writes the other's code, raises a flag and waits for the answer; the other executes a
- * serialising CPUID, or a jump only (which on the same host memory is enough in practice and for the
- * architecture once it has seen the flag by a load that missed), and then the new code.
+ * serialising CPUID, or a jump only (which on the same host memory is enough in practice and for
+ * the architecture once it has seen the flag by a load that missed), and then the new code.
  */
 GUEST(cross_writer, 64,
       "mov $1, %ecx; 1: mov %ecx, 0x30001; mov %ecx, 0xa000; 2: pause; cmp %ecx, 0xa040; jne 2b\n"
-      "cmp %ecx, 0xa044; jne 3f; inc %ecx; cmp $2000, %ecx; jne 1b; xor %eax, %eax; out %eax, $0x10; hlt\n"
+      "cmp %ecx, 0xa044; jne 3f; inc %ecx; cmp $2000, %ecx; jne 1b; xor %eax, %eax; out %eax, "
+      "$0x10; hlt\n"
       "3: mov 0xa044, %eax; out %eax, $0x10; hlt");
 GUEST(cross_reader, 64,
       "mov $1, %esi; mov $0x30000, %edi; 1: pause; cmp %esi, 0xa000; jne 1b\n"

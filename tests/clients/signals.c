@@ -9,8 +9,7 @@
 #define TRIES 101
 
 GUEST(spin_code, 64, "1: inc %rax; jmp 1b");
-GUEST(sum_code, 64,
-      "1: add $1, %rax; add $2, %rbx; add $3, %rcx; push %rax; pop %rdx; jmp 1b");
+GUEST(sum_code, 64, "1: add $1, %rax; add $2, %rbx; add $3, %rcx; push %rax; pop %rdx; jmp 1b");
 
 static volatile uint64_t handled_at;
 
@@ -20,7 +19,7 @@ static void on_signal(int signal)
 	handled_at = now_ns();
 }
 
-static void catch(int signal)
+static void catch (int signal)
 {
 	struct sigaction action = { .sa_handler = on_signal };
 
@@ -59,7 +58,7 @@ static void latency(void)
 	struct kvm_regs regs;
 
 	VM_BOOT(&vm, &vcpu, MODE_LONG, spin_code);
-	catch(SIGUSR1);
+	catch (SIGUSR1);
 	for (int i = 0; i < TRIES; i++) {
 		struct kicker kicker = { .target = pthread_self() };
 		pthread_t thread;
@@ -84,7 +83,7 @@ static void exact_state(void)
 	struct vcpu vcpu;
 
 	VM_BOOT(&vm, &vcpu, MODE_LONG, sum_code);
-	catch(SIGUSR1);
+	catch (SIGUSR1);
 	for (int i = 0; i < 50; i++) {
 		struct kicker kicker = { .target = pthread_self() };
 		struct kvm_regs regs;
@@ -96,7 +95,8 @@ static void exact_state(void)
 		pthread_join(thread, NULL);
 		vcpu_get_regs(&vcpu, &regs);
 		at = regs.rip - GUEST_CODE;
-		CHECK(at == 0 || at == 4 || at == 8 || at == 12 || at == 13 || at == 14, "rip +%u", at);
+		CHECK(at == 0 || at == 4 || at == 8 || at == 12 || at == 13 || at == 14, "rip +%u",
+		      at);
 		CHECK_EQ(regs.rbx, (regs.rax - (at == 4)) * 2);
 		CHECK_EQ(regs.rcx, (regs.rax - (at == 4 || at == 8)) * 3);
 		CHECK_EQ(regs.rsp, GUEST_STACK - (at == 13 ? 8 : 0));
@@ -118,7 +118,7 @@ static void pending_before(void)
 	} mask = { .head.len = 8 };
 
 	VM_BOOT(&vm, &vcpu, MODE_LONG, spin_code);
-	catch(SIGUSR1);
+	catch (SIGUSR1);
 	sigfillset(&all);
 	sigemptyset(&usr1);
 	sigaddset(&usr1, SIGUSR1);
@@ -130,7 +130,10 @@ static void pending_before(void)
 	vcpu_get_regs(&vcpu, &regs);
 	CHECK_EQ(regs.rax, 0);
 	CHECK_EQ(vcpu.run->exit_reason, KVM_EXIT_INTR);
-	/* The mask of KVM_RUN was not the thread's: the handler has not run, the signal still waits. */
+	/*
+	 * The mask of KVM_RUN was not the thread's: the handler has not run, the signal still
+	 * waits.
+	 */
 	CHECK_EQ(handled_at, 0);
 	sigpending(&all);
 	CHECK(sigismember(&all, SIGUSR1), "the signal was taken");
@@ -161,8 +164,8 @@ static void masked(void)
 	} __attribute__((packed)) mask = { .head.len = 8, .set = 1ULL << (SIGUSR1 - 1) };
 
 	VM_BOOT(&vm, &vcpu, MODE_LONG, spin_code);
-	catch(SIGUSR1);
-	catch(SIGUSR2);
+	catch (SIGUSR1);
+	catch (SIGUSR2);
 	XIOCTL(vcpu.fd, KVM_SET_SIGNAL_MASK, &mask);
 	pthread_create(&thread, NULL, kick_twice, &kicker);
 	CHECK_EQ(vcpu_run(&vcpu), -EINTR);
@@ -227,7 +230,7 @@ static void no_lost_exit(void)
 	uint32_t expected = 0;
 
 	VM_BOOT(&vm, &vcpu, MODE_LONG, count_code);
-	catch(SIGUSR1);
+	catch (SIGUSR1);
 	pthread_create(&thread, NULL, kick_often, &kicker);
 	while (!kicker.sent_at) {
 		int reason = vcpu_run(&vcpu);

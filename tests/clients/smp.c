@@ -9,25 +9,28 @@
 
 /* Each ends with HLT after ROUNDS additions to the counter at 0xa000 (or 0xa040 …). */
 GUEST(xadd_code, 64,
-      "mov $" STRING(ROUNDS) ", %ecx; 1: mov $1, %eax; lock xadd %eax, 0xa000; dec %ecx; jnz 1b; hlt");
+      "mov $" STRING(
+	      ROUNDS) ", %ecx; 1: mov $1, %eax; lock xadd %eax, 0xa000; dec %ecx; jnz 1b; hlt");
 GUEST(inc_code, 64, "mov $" STRING(ROUNDS) ", %ecx; 1: lock incq 0xa000; dec %ecx; jnz 1b; hlt");
 GUEST(cmpxchg_code, 64,
       "mov $" STRING(ROUNDS) ", %ecx; 1: mov 0xa000, %eax; 2: lea 1(%rax), %edx\n"
-      "lock cmpxchg %edx, 0xa000; jnz 2b; dec %ecx; jnz 1b; hlt");
+			     "lock cmpxchg %edx, 0xa000; jnz 2b; dec %ecx; jnz 1b; hlt");
 GUEST(cmpxchg16b_code, 64,
       "mov $" STRING(ROUNDS) ", %esi; 1: mov 0xa000, %rax; mov 0xa008, %rdx; 2: mov %rax, %rbx\n"
-      "mov %rdx, %rcx; inc %rbx; dec %rcx; lock cmpxchg16b 0xa000; jnz 2b; dec %esi; jnz 1b; hlt");
+			     "mov %rdx, %rcx; inc %rbx; dec %rcx; lock cmpxchg16b 0xa000; jnz 2b; "
+			     "dec %esi; jnz 1b; hlt");
 GUEST(spinlock_code, 64,
-      "mov $" STRING(ROUNDS) ", %ecx; 1: mov $1, %eax; 2: xchg %eax, 0xa040; test %eax, %eax; jz 3f\n"
-      "pause; jmp 1b; 3: incl 0xa000; movl $0, 0xa040; dec %ecx; jnz 1b; hlt");
+      "mov $" STRING(
+	      ROUNDS) ", %ecx; 1: mov $1, %eax; 2: xchg %eax, 0xa040; test %eax, %eax; jz 3f\n"
+		      "pause; jmp 1b; 3: incl 0xa000; movl $0, 0xa040; dec %ecx; jnz 1b; hlt");
 GUEST(bts_code, 64,
       "mov $" STRING(ROUNDS) ", %ecx; 1: lock btsl $5, 0xa040; jnc 3f; pause; jmp 1b\n"
-      "3: incl 0xa000; lock btrl $5, 0xa040; dec %ecx; jnz 1b; hlt");
+			     "3: incl 0xa000; lock btrl $5, 0xa040; dec %ecx; jnz 1b; hlt");
 /* A counter that crosses a page: a split lock. */
 GUEST(split_code, 64, "mov $" STRING(ROUNDS) ", %ecx; 1: lock incl 0xaffe; dec %ecx; jnz 1b; hlt");
 GUEST(sub_code, 64,
       "mov $" STRING(ROUNDS) ", %ecx; 1: lock addw $3, 0xa000; lock subw $2, 0xa000; dec %ecx\n"
-      "jnz 1b; hlt");
+			     "jnz 1b; hlt");
 
 static void *run_to_hlt(void *argument)
 {
@@ -65,7 +68,7 @@ static uint32_t counter(struct vm *vm, uint64_t gpa)
 	{                                                                                          \
 		struct vm vm;                                                                      \
 		run_all(&vm, name##_code, name##_code_end);                                        \
-		CHECK_EQ(counter(&vm, address), CPUS * ROUNDS);                                    \
+		CHECK_EQ(counter(&vm, address), CPUS *ROUNDS);                                     \
 	}
 COUNTS(xadd, 0xa000)
 COUNTS(inc, 0xa000)
@@ -111,9 +114,11 @@ static void with_host(void)
 
 /* Message passing: stores of one vCPU are seen in their order by the other. */
 GUEST(writer_code, 64,
-      "xor %ecx, %ecx; 1: inc %ecx; mov %ecx, 0xa000; mov %ecx, 0xb000; cmp $200000, %ecx; jne 1b; hlt");
+      "xor %ecx, %ecx; 1: inc %ecx; mov %ecx, 0xa000; mov %ecx, 0xb000; cmp $200000, %ecx; jne 1b; "
+      "hlt");
 GUEST(reader_code, 64,
-      "1: mov 0xb000, %eax; mov 0xa000, %edx; cmp %eax, %edx; jb 2f; cmp $200000, %eax; jne 1b; hlt\n"
+      "1: mov 0xb000, %eax; mov 0xa000, %edx; cmp %eax, %edx; jb 2f; cmp $200000, %eax; jne 1b; "
+      "hlt\n"
       "2: ud2");
 
 static void store_order(void)
@@ -138,7 +143,7 @@ static void store_order(void)
 /* The boot processor starts the second one with INIT, SIPI: real mode at the vector's page. */
 GUEST(bsp_code, 64,
       "mov $0xfee00000, %ebp; movl $0x1ff, 0xf0(%rbp); movl $0x01000000, 0x310(%rbp)\n"
-      "movl $0x4500, 0x300(%rbp); movl $0x4609, 0x300(%rbp); 1: pause; cmpl $0, 0xa000; je 1b\n"
+      "movl $0x4500, 0x300(%rbp); movl $0x4609, 0x300(%rbp); 1: pause; cmpw $0, 0xa000; je 1b\n"
       "mov 0xa000, %eax; out %eax, $0x10; 2: hlt; jmp 2b");
 GUEST(ap_code, 16,
       "mov %cs, %ax; mov %ax, 0xa002; movw $0x1234, 0xa000; out %al, $0x11; 1: hlt; jmp 1b");
@@ -179,7 +184,8 @@ static void init_sipi(void)
 
 /* Two vCPUs send each other IPIs by turns. */
 GUEST(ping_code, 64,
-      "mov $0xfee00000, %ebp; movl $0x1ff, 0xf0(%rbp); mov 0x20(%rbp), %ebx; xor $0x01000000, %ebx\n"
+      "mov $0xfee00000, %ebp; movl $0x1ff, 0xf0(%rbp); mov 0x20(%rbp), %ebx; xor $0x01000000, "
+      "%ebx\n"
       "mov %ebx, 0x310(%rbp); sti; test $0x01000000, %ebx; jz 1f\n"
       "2: movl $0x4050, 0x300(%rbp); 1: hlt; cmp $500, %ecx; jb 1b; out %al, $0x10; jmp 1b\n"
       ".org ping_code + 0x80; inc %ecx; movl $0, 0xb0(%rbp); movl $0x4050, 0x300(%rbp); iretq");
@@ -219,17 +225,11 @@ static void ipi_ping_pong(void)
 }
 
 static const struct test_case cases[] = {
-	{ "xadd", xadd },
-	{ "inc", inc },
-	{ "cmpxchg", cmpxchg },
-	{ "cmpxchg16b", cmpxchg16b },
-	{ "spinlock", spinlock },
-	{ "bts", bts },
-	{ "split", split },
-	{ "sub", sub },
-	{ "with_host", with_host },
-	{ "store_order", store_order },
-	{ "init_sipi", init_sipi },
-	{ "ipi_ping_pong", ipi_ping_pong },
+	{ "xadd", xadd },           { "inc", inc },
+	{ "cmpxchg", cmpxchg },     { "cmpxchg16b", cmpxchg16b },
+	{ "spinlock", spinlock },   { "bts", bts },
+	{ "split", split },         { "sub", sub },
+	{ "with_host", with_host }, { "store_order", store_order },
+	{ "init_sipi", init_sipi }, { "ipi_ping_pong", ipi_ping_pong },
 };
 CASES_MAIN(cases)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Fresh bytes always execute: guest code that is rewritten by the client between two runs, while the
- * guest waits, by a system call of the client, and through another view of the page.
+ * Fresh bytes always execute: guest code that is rewritten by the client between two runs, while
+ * the guest waits, by a system call of the client, and through another view of the page.
  *
- * The code that changes is one instruction, MOV $value, %EAX; its immediate is what the tests count in.
+ * The code that changes is one instruction, MOV $value, %EAX; its immediate is what the tests count
+ * in.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -43,7 +44,8 @@ static void between_runs(void)
 
 /* The same after the code was hot: a thousand calls between two changes. */
 GUEST(hot_code, 64,
-      "mov $0x30000, %ebx; 1: mov $1000, %ecx; 2: call *%rbx; dec %ecx; jnz 2b; out %eax, $0x10; jmp 1b");
+      "mov $0x30000, %ebx; 1: mov $1000, %ecx; 2: call *%rbx; dec %ecx; jnz 2b; out %eax, $0x10; "
+      "jmp 1b");
 
 static void hot(void)
 {
@@ -78,9 +80,9 @@ static void next_instruction(void)
 static void other_lengths(void)
 {
 	static const uint8_t variants[][8] = {
-		{ 0xb8, 1, 0, 0, 0, 0xc3 },       /* mov $1, %eax; ret */
+		{ 0xb8, 1, 0, 0, 0, 0xc3 },                   /* mov $1, %eax; ret */
 		{ 0x31, 0xc0, 0xff, 0xc0, 0xff, 0xc0, 0xc3 }, /* xor; inc; inc; ret */
-		{ 0x6a, 3, 0x58, 0xc3 },          /* push $3; pop %rax; ret */
+		{ 0x6a, 3, 0x58, 0xc3 },                      /* push $3; pop %rax; ret */
 		{ 0x90, 0x90, 0x6a, 4, 0x58, 0xc3 },
 	};
 	struct vm vm;
@@ -149,7 +151,8 @@ static void remapped(void)
 	for (uint32_t i = 1; i < ROUNDS; i++) {
 		if (i & 1)
 			CHECK(mmap(page, 0x1000, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page, "mmap");
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page,
+			      "mmap");
 		else
 			madvise(page, 0x1000, MADV_DONTNEED);
 		memcpy(page, function, function_end - function);

@@ -58,7 +58,11 @@ static void sregs(void)
 	set.cr2 = 0x123456789000;
 	set.cr8 = 7;
 	set.ldt = (struct kvm_segment){
-		.base = 0x5000, .limit = 0xff, .selector = 0x58, .type = 2, .present = 1,
+		.base = 0x5000,
+		.limit = 0xff,
+		.selector = 0x58,
+		.type = 2,
+		.present = 1,
 	};
 	set.gdt.limit = 0x57;
 	vcpu_set_sregs(&vcpu, &set);
@@ -141,8 +145,9 @@ static void sregs_invalid(void)
 }
 
 /*
- * x87 and SSE: by KVM_SET_FPU, in the guest and by KVM_GET_FPU they are the same. The guest uses them
- * first: the kernel loses what is set on a vCPU whose registers are still in their initial state.
+ * x87 and SSE: by KVM_SET_FPU, in the guest and by KVM_GET_FPU they are the same. The guest uses
+ * them first: the kernel loses what is set on a vCPU whose registers are still in their initial
+ * state.
  */
 GUEST(fpu_code, 64,
       "fld1; pcmpeqd %xmm0, %xmm0; out %al, $0x10\n"
@@ -166,7 +171,7 @@ static void fpu(void)
 	CHECK_EQ(set.ftwx, 0x80);
 	memcpy(set.xmm[3], "0123456789abcdef", 16);
 	set.fsw = 7 << 11;
-	set.ftwx = 0x80; /* register 7 is st(0) */
+	set.ftwx = 0x80;                                    /* register 7 is st(0) */
 	memcpy(set.fpr[0], "\0\0\0\0\0\0\0\xa0\0\x40", 10); /* 2.5 */
 	XIOCTL(vcpu.fd, KVM_SET_FPU, &set);
 	XIOCTL(vcpu.fd, KVM_GET_FPU, &got);
@@ -197,7 +202,7 @@ static void xsave(void)
 	VM_NEED_CAP(&vm, KVM_CAP_XSAVE);
 	XIOCTL(vcpu.fd, KVM_GET_XSAVE, &set);
 	memcpy((uint8_t *)set.region + 160 + 16 * 4, "0123456789abcdef", 16); /* xmm4 */
-	set.region[6] = 0x1fa0; /* MXCSR */
+	set.region[6] = 0x1fa0;                                               /* MXCSR */
 	set.region[128] |= 3; /* XSTATE_BV: x87 and SSE */
 	XIOCTL(vcpu.fd, KVM_SET_XSAVE, &set);
 	XIOCTL(vcpu.fd, KVM_GET_XSAVE, &got);

@@ -198,13 +198,15 @@ static void kvmclock(void)
 	memcpy(&time, vm.ram + 0xb010, sizeof(time));
 	memcpy(&tsc, vm.ram + 0xb000, 8);
 	CHECK(time.version && !(time.version & 1), "version %u", time.version);
-	CHECK(tsc >= time.tsc_timestamp, "the page is of the future: TSC %#llx, stamp %#llx",
-	      (unsigned long long)tsc, (unsigned long long)time.tsc_timestamp);
+	CHECK((int64_t)(tsc - time.tsc_timestamp) >= 0,
+	      "the page is of the future: TSC %#llx, stamp %#llx", (unsigned long long)tsc,
+	      (unsigned long long)time.tsc_timestamp);
 	delta = tsc - time.tsc_timestamp;
 	delta = time.tsc_shift < 0 ? delta >> -time.tsc_shift : delta << time.tsc_shift;
 	ns = time.system_time + (uint64_t)((unsigned __int128)delta * time.tsc_to_system_mul >> 32);
 	CHECK(ns < clock.clock + 1000000 && ns + 1000000000 > clock.clock,
-	      "the guest computes %llu, KVM_GET_CLOCK is %llu", (unsigned long long)ns, clock.clock);
+	      "the guest computes %llu, KVM_GET_CLOCK is %llu", (unsigned long long)ns,
+	      clock.clock);
 }
 
 static const struct test_case cases[] = {

@@ -20,7 +20,8 @@ static void check_stats(int fd)
 		char buffer[sizeof(struct kvm_stats_desc) + 64];
 		struct kvm_stats_desc *desc = (void *)buffer;
 
-		CHECK_EQ(pread(fd, desc, descriptor_bytes, header.desc_offset + i * descriptor_bytes),
+		CHECK_EQ(pread(fd, desc, descriptor_bytes,
+			       header.desc_offset + i * descriptor_bytes),
 			 descriptor_bytes);
 		CHECK((desc->flags & KVM_STATS_TYPE_MASK) <= KVM_STATS_TYPE_MAX, "type");
 		CHECK(desc->size >= 1, "size");

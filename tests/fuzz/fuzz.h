@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ioctl fuzzer's parts: the layer it calls KVM through, the world of descriptors it keeps alive,
- * and the arguments it makes.
+ * The ioctl fuzzer's parts: the layer it calls KVM through, the world of descriptors it keeps
+ * alive, and the arguments it makes.
  */
 #ifndef FUZZ_FUZZ_H
 #define FUZZ_FUZZ_H
@@ -14,6 +14,7 @@
 /* How KVM is reached: the system calls (natively, or under the preload), or the library. */
 struct fuzz_layer {
 	const char *name;
+	bool handles; /* its numbers are not file descriptors */
 	int (*open)(void);
 	int (*ioctl)(int fd, unsigned long request, unsigned long arg);
 	void *(*mmap)(int fd, size_t bytes, int64_t offset); /* NULL on failure */
@@ -66,7 +67,10 @@ int any_fd(enum kind kind);
 extern uint8_t *pool;
 
 void args_init(void);
-/* An address of every sort: good (@bytes readable and writable), null, unmapped, cut off, read-only. */
+/*
+ * An address of every sort: good (@bytes readable and writable), null, unmapped, cut off, read-
+ * only.
+ */
 unsigned long any_pointer(size_t bytes, uint8_t **good);
 /* An argument for @request, which is one of the table's or any number. */
 unsigned long make_arg(int fd, unsigned long request);

@@ -19,7 +19,8 @@ static uint8_t *hole;
 
 static void *map(size_t bytes, int protection)
 {
-	void *address = mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *address =
+		mmap(NULL, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (address == MAP_FAILED) {
 		perror("mmap");
@@ -38,7 +39,10 @@ void args_init(void)
 	mprotect(buffer + BUFFER_BYTES, 0x1000, PROT_NONE);
 }
 
-#define P(r, k, g, w) { #r, r, k, g, w }
+#define P(r, k, g, w)                                                                              \
+	{                                                                                          \
+#r, r, k, g, w                                                                     \
+	}
 #define KVM (1 << KIND_KVM)
 #define VM (1 << KIND_VM)
 #define VCPU (1 << KIND_VCPU)
@@ -173,11 +177,50 @@ unsigned long any_pointer(size_t bytes, uint8_t **good)
 static uint64_t interesting(void)
 {
 	static const uint64_t values[] = {
-		0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 127, 128, 255, 256, 511, 512, 0x1000, 0xfff,
-		0x2000, 0x8000, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000,
-		0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff, 0xfee00000, 0xfec00000,
-		0xfffffffffffff000, 0x174, 0x1b, 0x6e0, 0x830, 0xc0000080, 0xc0000082, 0x4b564d01,
-		0x40000000, 0x000ffffffffff000,
+		0,
+		1,
+		2,
+		3,
+		4,
+		7,
+		8,
+		15,
+		16,
+		31,
+		32,
+		63,
+		64,
+		127,
+		128,
+		255,
+		256,
+		511,
+		512,
+		0x1000,
+		0xfff,
+		0x2000,
+		0x8000,
+		0xffff,
+		0x10000,
+		0x7fffffff,
+		0x80000000,
+		0xffffffff,
+		0x100000000,
+		0x7fffffffffffffff,
+		0x8000000000000000,
+		0xffffffffffffffff,
+		0xfee00000,
+		0xfec00000,
+		0xfffffffffffff000,
+		0x174,
+		0x1b,
+		0x6e0,
+		0x830,
+		0xc0000080,
+		0xc0000082,
+		0x4b564d01,
+		0x40000000,
+		0x000ffffffffff000,
 	};
 
 	return one_in(4) ? random64() >> below(64) : values[below(ARRAY_SIZE(values))];
@@ -229,7 +272,8 @@ static void mutate(uint8_t *at, size_t bytes)
 /* Addresses in guest-physical memory that mean something. */
 static uint64_t any_gpa(void)
 {
-	static const uint64_t values[] = { 0, 0x1000, 0x10000, 0x100000, 0x10000000, 0xfee00000,
+	static const uint64_t values[] = { 0,          0x1000,     0x10000,
+					   0x100000,   0x10000000, 0xfee00000,
 					   0xfec00000, 0xfffff000, 0x100000000 };
 
 	return values[below(ARRAY_SIZE(values))] + (one_in(2) ? below(16) * 0x1000 : 0) +
@@ -240,8 +284,8 @@ static uint64_t any_gpa(void)
 static uint64_t any_hva(void)
 {
 	switch (below(16)) {
-	case 0:
-		return (unsigned long)hole;
+	case 0: /* not mapped */
+		return (unsigned long)pool + POOL_BYTES;
 	case 1:
 		return (unsigned long)pool + POOL_BYTES - below(4) * 0x1000;
 	case 2:
@@ -255,8 +299,8 @@ static uint64_t any_hva(void)
 
 static uint64_t any_size(void)
 {
-	static const uint64_t values[] = { 0, 0, 0x1000, 0x2000, 0x10000, 0x40000, 0x100000, 0x400000,
-					   0x80000000, 0x200000000 };
+	static const uint64_t values[] = { 0,       0,        0x1000,   0x2000,     0x10000,
+					   0x40000, 0x100000, 0x400000, 0x80000000, 0x200000000 };
 
 	return values[below(ARRAY_SIZE(values))] + (one_in(32) ? below(0x1000) : 0);
 }
@@ -269,12 +313,17 @@ static unsigned long any_inner(void)
 	return one_in(4) ? any_pointer(64, &good) : (unsigned long)buffer + BUFFER_BYTES / 2;
 }
 
-static int any_number_of_fd(void)
+/* A descriptor that is not the right one. Handles of the library would name others' descriptors. */
+static int wrong_fd(void)
 {
+	if (layer.handles)
+		return one_in(2) ? -1 : 1000 + (int)below(64);
 	return one_in(3) ? (int)below(64) - 1 : any_fd(below(KIND_COUNT));
 }
 
-#define MAKE(type) struct type *s = (struct type *)at; memset(s, 0, sizeof(*s))
+#define MAKE(type)                                                                                 \
+	struct type *s = (struct type *)at;                                                        \
+	memset(s, 0, sizeof(*s))
 
 /* Fills what KVM would want for @request at @at. False: no special rule. */
 static bool make_special(unsigned long request, uint8_t *at)
@@ -296,7 +345,7 @@ static bool make_special(unsigned long request, uint8_t *at)
 		s->guest_phys_addr = any_gpa();
 		s->memory_size = any_size();
 		s->userspace_addr = any_hva();
-		s->guest_memfd = one_in(2) ? any_fd(KIND_MEMFD) : any_number_of_fd();
+		s->guest_memfd = one_in(2) ? any_fd(KIND_MEMFD) : wrong_fd();
 		s->guest_memfd_offset = one_in(2) ? 0 : interesting();
 		return true;
 	}
@@ -351,7 +400,7 @@ static bool make_special(unsigned long request, uint8_t *at)
 	}
 	case KVM_IRQFD: {
 		MAKE(kvm_irqfd);
-		s->fd = one_in(2) ? any_fd(KIND_EVENT) : any_number_of_fd();
+		s->fd = one_in(2) ? any_fd(KIND_EVENT) : wrong_fd();
 		s->gsi = one_in(8) ? interesting() : below(24);
 		s->flags = one_in(8) ? interesting() : below(4);
 		s->resamplefd = any_fd(KIND_EVENT);
@@ -359,7 +408,7 @@ static bool make_special(unsigned long request, uint8_t *at)
 	}
 	case KVM_IOEVENTFD: {
 		MAKE(kvm_ioeventfd);
-		s->fd = one_in(2) ? any_fd(KIND_EVENT) : any_number_of_fd();
+		s->fd = one_in(2) ? any_fd(KIND_EVENT) : wrong_fd();
 		s->addr = any_gpa();
 		s->len = one_in(8) ? interesting() : 1ULL << below(4);
 		s->flags = one_in(8) ? interesting() : below(8);
@@ -419,7 +468,8 @@ static bool make_special(unsigned long request, uint8_t *at)
 
 		cpuid->nent = 100;
 		if (one_in(2) && any_fd(KIND_KVM) >= 0)
-			layer.ioctl(any_fd(KIND_KVM), KVM_GET_SUPPORTED_CPUID, (unsigned long)cpuid);
+			layer.ioctl(any_fd(KIND_KVM), KVM_GET_SUPPORTED_CPUID,
+				    (unsigned long)cpuid);
 		else
 			fill((uint8_t *)cpuid->entries, 40 * 8);
 		if (one_in(4))
@@ -457,8 +507,12 @@ unsigned long make_arg(int fd, unsigned long request)
 	arg = any_pointer(bytes, &good);
 	if (!good) /* what an old argument left behind must not be taken for a mask or a slot */
 		return request == KVM_SET_SIGNAL_MASK || request == KVM_SET_USER_MEMORY_REGION ||
-		       request == KVM_SET_USER_MEMORY_REGION2 ? (unsigned long)hole : arg;
-	/* Variable-length arrays lie behind their head, which may not be at the buffer's end then. */
+				       request == KVM_SET_USER_MEMORY_REGION2 ?
+			       (unsigned long)hole :
+			       arg;
+	/*
+	 * Variable-length arrays lie behind their head, which may not be at the buffer's end then.
+	 */
 	uint8_t scratch[BUFFER_BYTES / 4] = { 0 };
 	if (make_special(request, scratch)) {
 		size_t room = buffer + BUFFER_BYTES - good;

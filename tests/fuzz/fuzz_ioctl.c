@@ -2,10 +2,10 @@
 /*
  * Random calls on KVM's descriptors: `fuzz-ioctl [--seed N] [--calls N] [--verbose]`.
  *
- * Several VMs and vCPUs are kept alive, closed and made anew; guests run whatever bytes are in their
- * memory. Nothing is expected of a call but that it returns: no crash, no hang (ten seconds), no
- * report of a sanitizer. A failure prints the seed and the call, and the same seed makes the same
- * calls again (as far as the guests' timing allows).
+ * Several VMs and vCPUs are kept alive, closed and made anew; guests run whatever bytes are in
+ * their memory. Nothing is expected of a call but that it returns: no crash, no hang (ten seconds),
+ * no report of a sanitizer. A failure prints the seed and the call, and the same seed makes the
+ * same calls again (as far as the guests' timing allows).
  */
 #include "fuzz.h"
 
@@ -154,7 +154,8 @@ static void close_object(struct object *object)
 
 static void map_run(struct object *object)
 {
-	int bytes = any_fd(KIND_KVM) < 0 ? 0 : layer.ioctl(any_fd(KIND_KVM), KVM_GET_VCPU_MMAP_SIZE, 0);
+	int bytes = any_fd(KIND_KVM) < 0 ? 0 :
+					   layer.ioctl(any_fd(KIND_KVM), KVM_GET_VCPU_MMAP_SIZE, 0);
 
 	unmap_run(object);
 	object->run_bytes = bytes >= 0x1000 ? bytes : 0x1000;
@@ -226,8 +227,13 @@ static void make_vm(void)
 		sregs.cr0 |= 1;
 		for (unsigned int i = 0; i < 4; i++)
 			*segments[i] = (struct kvm_segment){
-				.limit = 0xffffffff, .selector = i ? 16 : 8, .type = i ? 3 : 11,
-				.present = 1, .s = 1, .db = 1, .g = 1,
+				.limit = 0xffffffff,
+				.selector = i ? 16 : 8,
+				.type = i ? 3 : 11,
+				.present = 1,
+				.s = 1,
+				.db = 1,
+				.g = 1,
 			};
 	}
 	layer.ioctl(vcpu, KVM_SET_SREGS, (unsigned long)&sregs);
@@ -348,10 +354,12 @@ static void scribble(void)
 
 		/* Programs with a chance to run for a while: whole instructions of a few sorts. */
 		static const uint8_t pieces[][4] = {
-			{ 0x90, 0x90, 0x90, 0x90 }, { 0xe6, 0x10, 0x90, 0x90 }, { 0xe4, 0x20, 0x90, 0x90 },
-			{ 0xf4, 0x90, 0x90, 0x90 }, { 0x0f, 0xa2, 0x90, 0x90 }, { 0x0f, 0x32, 0x90, 0x90 },
-			{ 0x0f, 0x30, 0x90, 0x90 }, { 0x89, 0x07, 0x8b, 0x07 }, { 0xfb, 0xeb, 0xfe, 0x90 },
-			{ 0x0f, 0x01, 0xd0, 0x90 }, { 0xf3, 0xa4, 0xf3, 0x6e }, { 0xcd, 0x10, 0xcf, 0x90 },
+			{ 0x90, 0x90, 0x90, 0x90 }, { 0xe6, 0x10, 0x90, 0x90 },
+			{ 0xe4, 0x20, 0x90, 0x90 }, { 0xf4, 0x90, 0x90, 0x90 },
+			{ 0x0f, 0xa2, 0x90, 0x90 }, { 0x0f, 0x32, 0x90, 0x90 },
+			{ 0x0f, 0x30, 0x90, 0x90 }, { 0x89, 0x07, 0x8b, 0x07 },
+			{ 0xfb, 0xeb, 0xfe, 0x90 }, { 0x0f, 0x01, 0xd0, 0x90 },
+			{ 0xf3, 0xa4, 0xf3, 0x6e }, { 0xcd, 0x10, 0xcf, 0x90 },
 		};
 		if (one_in(2))
 			for (int i = 0; i < 16; i++)
@@ -372,7 +380,8 @@ static void fuzz_once(void)
 	switch (below(64)) {
 	case 0:
 		object = any_object(~0U);
-		snprintf(current, sizeof(current), "close fd %d (kind %d)", object->fd, object->kind);
+		snprintf(current, sizeof(current), "close fd %d (kind %d)", object->fd,
+			 object->kind);
 		close_object(object);
 		break;
 	case 1:
@@ -383,7 +392,8 @@ static void fuzz_once(void)
 		break;
 	case 2:
 		object = any_object(~(1U << KIND_EVENT));
-		snprintf(current, sizeof(current), "mmap fd %d (kind %d)", object->fd, object->kind);
+		snprintf(current, sizeof(current), "mmap fd %d (kind %d)", object->fd,
+			 object->kind);
 		if (object->kind != KIND_MEMFD) {
 			size_t bytes = 0x1000 << below(5);
 			void *mapping = layer.mmap(object->fd, bytes, below(80) * 0x1000);
@@ -394,8 +404,10 @@ static void fuzz_once(void)
 		break;
 	case 3:
 		object = any_object(~(1U << KIND_EVENT));
-		snprintf(current, sizeof(current), "read fd %d (kind %d)", object->fd, object->kind);
-		layer.read(object->fd, buffer, below(sizeof(buffer)), random64() >> (1 + below(63)));
+		snprintf(current, sizeof(current), "read fd %d (kind %d)", object->fd,
+			 object->kind);
+		layer.read(object->fd, buffer, below(sizeof(buffer)),
+			   random64() >> (1 + below(63)));
 		break;
 	case 4:
 		object = any_object(1 << KIND_EVENT);
@@ -430,12 +442,13 @@ int main(int argc, char **argv)
 	args_init();
 	for (uint64_t i = 0; i < POOL_BYTES; i += 8)
 		*(uint64_t *)(pool + i) = random64();
+	/* Before KVM: the library takes over SIGSEGV and passes on what is not its own. */
+	catch_failures();
 	add_object(KIND_KVM, layer.open());
 	if (!object_count) {
 		perror(layer.name);
 		return 2;
 	}
-	catch_failures();
 	for (call = 1; call <= calls; call++)
 		fuzz_once();
 	while (object_count)

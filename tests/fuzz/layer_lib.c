@@ -13,7 +13,9 @@ static struct fauxkvm *fauxkvm;
 static int lib_open(void)
 {
 	const struct fauxkvm_options options = {
-		.size = sizeof(options), .engine = getenv("FAUXKVM_ENGINE"), .log_fd = -1,
+		.size = sizeof(options),
+		.engine = getenv("FAUXKVM_ENGINE"),
+		.log_fd = -1,
 	};
 
 	if (!fauxkvm)
@@ -53,6 +55,7 @@ static void lib_kick(int fd)
 
 const struct fuzz_layer layer = {
 	.name = "library",
+	.handles = true,
 	.open = lib_open,
 	.ioctl = lib_ioctl,
 	.mmap = lib_mmap,

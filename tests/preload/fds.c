@@ -2,7 +2,9 @@
 /* Descriptors of KVM behave as descriptors do. */
 #define _GNU_SOURCE
 #include <poll.h>
+#include <pthread.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -72,7 +74,10 @@ static void reused(void)
 
 	/* A close that no interposed call sees. */
 	fd = kvm();
-	__asm__ volatile("syscall" : "=a"(again) : "a"(SYS_close), "D"(fd) : "rcx", "r11", "memory");
+	__asm__ volatile("syscall"
+			 : "=a"(again)
+			 : "a"(SYS_close), "D"(fd)
+			 : "rcx", "r11", "memory");
 	CHECK(!again);
 	CHECK_FAILS(ioctl(fd, KVM_GET_API_VERSION, 0), EBADF);
 	CHECK(open("/dev/null", O_RDWR) == fd);
@@ -92,6 +97,30 @@ static void ranges(void)
 	CHECK(!close_range(510, 510, CLOSE_RANGE_CLOEXEC) && is_kvm(510));
 	CHECK(!syscall(SYS_close_range, 510, 510, 0));
 	CHECK_FAILS(ioctl(510, KVM_GET_API_VERSION, 0), EBADF);
+	CHECK(!close(vm) && !close(fd));
+}
+
+/* What the core holds open does not exist for the program. */
+static void descriptors_of_the_core(void)
+{
+	int fd = kvm(), vm = ioctl(fd, KVM_CREATE_VM, 0), n, open_numbers = 0;
+	char link[64];
+	struct kvm_irqfd irqfd = { .gsi = 4 };
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC };
+
+	CHECK(!ioctl(vm, KVM_CREATE_IRQCHIP, 0) && ioctl(vm, KVM_CREATE_VCPU, 0) >= 0);
+	for (n = 512; n < 1024; n++) {
+		irqfd.fd = n;
+		CHECK_FAILS(ioctl(vm, KVM_IRQFD, &irqfd), EBADF);
+		CHECK_FAILS(close(n), EBADF);
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", n);
+		open_numbers += !access(link, F_OK);
+	}
+	CHECK(open_numbers > 2);
+	closefrom(512);
+	CHECK(!close_range(512, ~0u, 0));
+	CHECK(!ioctl(vm, KVM_GET_IRQCHIP, &chip));
+	/* Waits for the thread that those descriptors serve. */
 	CHECK(!close(vm) && !close(fd));
 }
 
@@ -180,8 +209,10 @@ static void passed(void)
 	char control[CMSG_SPACE(sizeof(int))] = { 0 }, byte = 0;
 	struct iovec data = { .iov_base = &byte, .iov_len = 1 };
 	struct msghdr message = {
-		.msg_iov = &data, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 	int fd = kvm(), vm = ioctl(fd, KVM_CREATE_VM, 0), sockets[2], got;
@@ -197,6 +228,45 @@ static void passed(void)
 	CHECK(!close(got) && !close(sockets[0]) && !close(sockets[1]) && !close(fd));
 }
 
+/*
+ * Descriptors come and go while other threads use them: an answer or an error, never a crash. A
+ * number that was closed when it was looked up and open when the kernel was asked is ENOTTY.
+ */
+static atomic_bool done;
+
+static void *uses_main(void *argument)
+{
+	(void)argument;
+	while (!atomic_load(&done)) {
+		int r = ioctl(600, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY);
+
+		CHECK(r == 1 || errno == EBADF || errno == ENOTTY);
+		close(dup(600));
+	}
+	return NULL;
+}
+
+static void races(void)
+{
+	pthread_t threads[3];
+	int fd = kvm(), i;
+
+	for (i = 0; i < 3; i++)
+		CHECK(!pthread_create(&threads[i], NULL, uses_main, NULL));
+	for (i = 0; i < 3000; i++) {
+		int vm = ioctl(fd, KVM_CREATE_VM, 0);
+
+		CHECK(vm >= 0 && dup2(vm, 600) == 600 && !close(vm));
+		CHECK(dup2(fd, 600) == 600);
+		CHECK(i % 2 || !close(600));
+	}
+	atomic_store(&done, true);
+	for (i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	close(600);
+	CHECK(!close(fd));
+}
+
 int main(int argc, char **argv)
 {
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -208,9 +278,11 @@ int main(int argc, char **argv)
 	flags();
 	reused();
 	ranges();
+	descriptors_of_the_core();
 	forks();
 	execs();
 	polls();
 	passed();
+	races();
 	return 0;
 }

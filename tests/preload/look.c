@@ -24,8 +24,8 @@ static int opens(int fd)
 static void spellings(void)
 {
 	static const char *const names[] = {
-		"/dev/kvm", "//dev//kvm", "/dev/./kvm", "/./dev/././/kvm", "/dev/../dev/kvm",
-		"/proc/self/root/dev/kvm",
+		"/dev/kvm",        "//dev//kvm",      "/dev/./kvm",
+		"/./dev/././/kvm", "/dev/../dev/kvm", "/proc/self/root/dev/kvm",
 	};
 	volatile int read_write = O_RDWR; /* not a constant: __open_2() */
 	int dev = open("/dev", O_RDONLY | O_DIRECTORY), root = open("/", O_PATH);

@@ -6,12 +6,13 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/time.h>
 #include <time.h>
 
 #include "preload_test.h"
 
 static volatile int calls;
-static siginfo_t last;
+static volatile siginfo_t last; /* libc's ioctl() is declared never to call back */
 
 static void simple(int signo)
 {
@@ -88,6 +89,30 @@ static void runs(void)
 
 static int vcpu;
 static struct kvm_run *run;
+
+static void timers(void)
+{
+	struct itimerval once = { .it_value.tv_usec = 5000 };
+	struct itimerspec often = { .it_value.tv_nsec = 5000000, .it_interval.tv_nsec = 5000000 };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN };
+	struct sigaction action = { .sa_sigaction = with_info, .sa_flags = SA_SIGINFO };
+	timer_t timer;
+	int i;
+
+	calls = 0;
+	CHECK(!sigaction(SIGALRM, &action, NULL) && !sigaction(SIGRTMIN, &action, NULL));
+	CHECK(!setitimer(ITIMER_REAL, &once, NULL));
+	CHECK_FAILS(ioctl(vcpu, KVM_RUN, 0), EINTR);
+	CHECK(calls == 1 && last.si_signo == SIGALRM && last.si_code == SI_KERNEL);
+	event.sigev_value.sival_int = 55;
+	CHECK(!timer_create(CLOCK_MONOTONIC, &event, &timer));
+	CHECK(!timer_settime(timer, 0, &often, NULL));
+	for (i = 0; i < 10; i++) {
+		CHECK_FAILS(ioctl(vcpu, KVM_RUN, 0), EINTR);
+		CHECK(calls == 2 + i && last.si_code == SI_TIMER && last.si_value.sival_int == 55);
+	}
+	CHECK(!timer_delete(timer) && signal(SIGALRM, SIG_DFL) != SIG_ERR);
+}
 
 struct kick {
 	pthread_t target;
@@ -240,6 +265,7 @@ int main(void)
 
 	dispositions();
 	runs();
+	timers();
 	interrupted();
 	jumped_out();
 	waits(simple);

@@ -76,7 +76,9 @@ static inline uint64_t fixture_value(void)
 static inline void fixture_init(struct fixture *f)
 {
 	static uint8_t signal_stack[65536];
-	struct sigaction action = { .sa_handler = fixture_signal, .sa_flags = SA_ONSTACK | SA_NODEFER };
+	struct sigaction action = {
+		.sa_handler = fixture_signal, .sa_flags = SA_ONSTACK | SA_NODEFER,
+	};
 	stack_t stack = { .ss_sp = signal_stack, .ss_size = sizeof(signal_stack) };
 
 	sigaltstack(&stack, NULL);
@@ -222,8 +224,8 @@ static inline void fixture_compare(struct fixture *f, const char *name, const ui
 	signo = fixture_execute(f, bytes, length);
 	for (i = 0; i < length; i++)
 		sprintf(text + 3 * i, "%02x ", bytes[i]);
-	ck_assert_msg(signo == fixture_signal_of(vector), "%s: %s: vector %d, native signal %d", name,
-		      text, vector, signo);
+	ck_assert_msg(signo == fixture_signal_of(vector), "%s: %s: vector %d, native signal %d",
+		      name, text, vector, signo);
 	if (signo != NO_FAULT)
 		return;
 	if (!memcmp(out.gpr, f->native.gpr, sizeof(out.gpr)) &&

@@ -363,10 +363,12 @@ START_TEST(byte_registers)
 }
 END_TEST
 
+/* Fifteen bytes are an instruction, sixteen are #GP, however many can be read. */
 START_TEST(length_limit)
 {
-	/* Fifteen bytes are an instruction, sixteen are #GP, however many can be read. */
-	struct insn insn = DECODED(8, "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90");
+	struct insn insn;
+
+	insn = DECODED(8, "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90");
 
 	ck_assert(insn.fn == op_nop);
 	ck_assert_uint_eq(insn.length, 15);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * String instructions against the host: all sizes, directions, repeat prefixes and both address
- * sizes, overlapping operands, elements across pages. Then what only an interpreter has: stopping in
- * the middle.
+ * sizes, overlapping operands, elements across pages. Then what only an interpreter has: stopping
+ * in the middle.
  */
 #include "native_fixture.h"
 
@@ -15,7 +15,7 @@ static void run_string(struct fixture *f, const char *name, uint8_t opcode)
 	const unsigned element = opcode & 1 ? 2u << fixture_random() % 3 : 1;
 	const bool narrow = fixture_random() % 4 == 0;
 	struct registers in = { 0 };
-	uint64_t from, to, count = fixture_random() % 3 ? fixture_random() % 20 : fixture_random() % 700;
+	uint64_t from, to, count = fixture_random() % (fixture_random() % 3 ? 20 : 700);
 	unsigned i;
 
 	fixture_fill(f, &in);
@@ -29,7 +29,8 @@ static void run_string(struct fixture *f, const char *name, uint8_t opcode)
 	if (count * element > 6000)
 		count = 6000 / element;
 	to = 6500 + fixture_random() % 3300;
-	from = fixture_random() % 2 ? to + fixture_random() % 40 - 20 : 6500 + fixture_random() % 3300;
+	from = fixture_random() % 2 ? to + fixture_random() % 40 - 20 :
+				      6500 + fixture_random() % 3300;
 	in.gpr[GPR_RSI] = (uintptr_t)f->memory + from;
 	in.gpr[GPR_RDI] = (uintptr_t)f->memory + to;
 	in.gpr[GPR_RCX] = count;
