@@ -50,6 +50,8 @@ struct pit {
 	 */
 	bool reinject, acknowledged;
 	uint64_t pending;
+	/* A pulse that began while the line is still up from another would be no edge. */
+	pthread_mutex_t pulse_lock;
 };
 
 /* ---- counting ---- */
@@ -176,8 +178,10 @@ static void load_count(struct pit *pit, unsigned index, uint32_t count)
 
 static void pulse(struct pit *pit)
 {
+	pthread_mutex_lock(&pit->pulse_lock);
 	irqchip_set_line(pit->irqchip, IRQ_SOURCE_PIT, PIT_GSI, true);
 	irqchip_set_line(pit->irqchip, IRQ_SOURCE_PIT, PIT_GSI, false);
+	pthread_mutex_unlock(&pit->pulse_lock);
 	irqchip_lint0_nmi(pit->irqchip);
 }
 
@@ -415,6 +419,7 @@ struct pit *pit_create(struct irqchip *irqchip, struct bus *bus, struct events *
 	pit->bus = bus;
 	pit->speaker = flags & KVM_PIT_SPEAKER_DUMMY;
 	pthread_mutex_init(&pit->lock, NULL);
+	pthread_mutex_init(&pit->pulse_lock, NULL);
 	timer_init(&pit->timer, events, timer_fire, pit);
 	for (unsigned i = 0; i < CHANNELS; i++) {
 		pit->state.channels[i].mode = MODE_NONE;
@@ -432,6 +437,7 @@ struct pit *pit_create(struct irqchip *irqchip, struct bus *bus, struct events *
 no_speaker:
 	bus_unregister(bus, BUS_PIO, PORT_COUNTER, pit);
 no_port:
+	pthread_mutex_destroy(&pit->pulse_lock);
 	pthread_mutex_destroy(&pit->lock);
 	free(pit);
 	return NULL;
@@ -447,6 +453,7 @@ void pit_destroy(struct pit *pit)
 	pit_set_reinject(pit, false);
 	irqchip_attach_pit(pit->irqchip, NULL);
 	timer_fini(&pit->timer);
+	pthread_mutex_destroy(&pit->pulse_lock);
 	pthread_mutex_destroy(&pit->lock);
 	free(pit);
 }
