@@ -5,7 +5,17 @@
 #include <stddef.h>
 #include <string.h>
 
-static const struct engine *const engines[] = { &engine_interp, NULL };
+/* The first is the default. */
+static const struct engine *const engines[] = {
+#ifdef WITH_UNICORN
+	&engine_unicorn,
+#endif
+	&engine_interp,
+#ifdef WITH_UNICORN
+	&engine_unicorn_eager,
+#endif
+	NULL,
+};
 
 const struct engine *const *engine_list(void)
 {

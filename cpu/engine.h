@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct block;
 struct vcpu;
 
 enum engine_reason {
@@ -33,9 +34,24 @@ struct engine {
 	enum engine_reason (*run)(struct vcpu *vcpu, bool single);
 	/* Decoded or translated code must be compared with memory before it is used again. */
 	void (*verify_code)(struct vcpu *vcpu);
+	/* The rest may be NULL. */
+	/*
+	 * The interpreter is about to execute @block at state.rip, and its heat is used up. True:
+	 * the engine has executed something itself, state is exact.
+	 */
+	bool (*hot)(struct vcpu *vcpu, struct block *block);
+	/* exit_request was set. Any thread or signal handler. */
+	void (*kick)(struct vcpu *vcpu);
+	/* The memslots changed: slots that are remembered do not exist any more. */
+	void (*forget_slots)(struct vcpu *vcpu);
 };
 
 extern const struct engine engine_interp;
+#ifdef WITH_UNICORN
+extern const struct engine engine_unicorn;
+/* The same without waiting for code to be hot: for tests. */
+extern const struct engine engine_unicorn_eager;
+#endif
 
 /* The interpreter's data, that every vCPU has. NULL: out of memory. */
 struct interp *interp_alloc(void);

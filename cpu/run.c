@@ -15,11 +15,18 @@
 
 /* ---- requests and kicks ---- */
 
+void vcpu_stop_guest(struct vcpu *vcpu)
+{
+	atomic_store(&vcpu->exit_request, 1);
+	if (vcpu->engine->kick)
+		vcpu->engine->kick(vcpu);
+}
+
 void vcpu_kick(struct vcpu *vcpu)
 {
 	int saved = errno;
 
-	atomic_store(&vcpu->exit_request, 1);
+	vcpu_stop_guest(vcpu);
 	atomic_fetch_add(&vcpu->wake, 1);
 	if (atomic_load(&vcpu->waiting))
 		syscall(SYS_futex, &vcpu->wake, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
@@ -36,7 +43,7 @@ void vcpu_request_and_wait(struct vcpu *vcpu, unsigned requests, struct mmu *sel
 {
 	(void)self;
 	atomic_fetch_or(&vcpu->requests, requests);
-	atomic_store(&vcpu->exit_request, 1);
+	vcpu_stop_guest(vcpu);
 	/* A vCPU outside guest code reads its requests before it enters. */
 	while (atomic_load(&vcpu->mode) == VCPU_IN_GUEST &&
 	       (atomic_load(&vcpu->requests) & requests))
@@ -79,6 +86,8 @@ static void process_requests(struct vcpu *vcpu)
 	if (requests & VCPU_REQUEST_SLOTS) {
 		mmu_reload_slots(&vcpu->mmu);
 		interp_forget_code(vcpu);
+		if (vcpu->engine->forget_slots)
+			vcpu->engine->forget_slots(vcpu);
 		vcpu->engine->verify_code(vcpu);
 		vcpu->stats.tlb_flush++;
 	}

@@ -190,8 +190,9 @@ void vcpu_destroy(struct vcpu *vcpu)
 {
 	if (!vcpu)
 		return;
-	vcpu->engine->destroy(vcpu);
+	/* Its timers kick the engine. */
 	lapic_destroy(vcpu->lapic);
+	vcpu->engine->destroy(vcpu);
 	mmu_fini(&vcpu->mmu);
 	interp_free(vcpu->interp);
 	free(vcpu);

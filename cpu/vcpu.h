@@ -143,6 +143,8 @@ int vcpu_run(struct vcpu *vcpu);
 void vcpu_request(struct vcpu *vcpu, unsigned requests);
 /* Any thread or signal handler: leave guest code within microseconds. Async-signal safe. */
 void vcpu_kick(struct vcpu *vcpu);
+/* The same for a vCPU that is not asleep. */
+void vcpu_stop_guest(struct vcpu *vcpu);
 void vcpu_nmi(struct vcpu *vcpu); /* queues an NMI */
 /* Writes the kvmclock page that the guest registered. */
 void vcpu_update_clock(struct vcpu *vcpu);

@@ -59,7 +59,7 @@ static void code_written(void *opaque, struct mmu *self)
 
 		if (&vcpu->mmu != self) {
 			atomic_fetch_or(&vcpu->requests, VCPU_REQUEST_VERIFY_CODE);
-			atomic_store(&vcpu->exit_request, 1);
+			vcpu_stop_guest(vcpu);
 		}
 	}
 }

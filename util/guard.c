@@ -267,3 +267,20 @@ int guard_copy_to(void *client, const void *src, size_t bytes)
 
 	return error ? error : guarded_copy(client, src, bytes);
 }
+
+int guard_probe(uint8_t *client, bool write)
+{
+	int error = check_user(client, 1);
+	struct guard guard;
+
+	if (error)
+		return error;
+	if (guard_enter(&guard))
+		return guard_errno(&guard);
+	if (write)
+		__atomic_fetch_or(client, 0, __ATOMIC_RELAXED);
+	else
+		(void)__atomic_load_n(client, __ATOMIC_RELAXED);
+	guard_leave(&guard);
+	return 0;
+}

@@ -58,6 +58,8 @@ static inline void guard_leave(struct guard *g)
 /* Copies that answer a missing page with -EFAULT (-EHWPOISON for a poisoned one), else 0. */
 int guard_copy_from(void *dst, const void *client, size_t bytes);
 int guard_copy_to(void *client, const void *src, size_t bytes);
+/* Whether the byte at @client can be read, and with @write written; its value stays. As above. */
+int guard_probe(uint8_t *client, bool write);
 
 /*
  * The client's own disposition for SIGSEGV/SIGBUS, as the front end sees sigaction() for them:

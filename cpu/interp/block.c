@@ -15,6 +15,7 @@
 #include "cpu/interp/interp.h"
 
 #define BLOCK_BYTES_MAX 512
+#define HEAT_RELOAD 16
 
 int block_cache_init(struct interp *interp)
 {
@@ -243,6 +244,9 @@ static struct block *build(struct vcpu *cpu, uint64_t linear, struct mmu_result 
 	block->host = first->hva;
 	block->mark = page_mark(first);
 	block->key = interp->key;
+	block->heat = interp->heat;
+	block->reload = HEAT_RELOAD;
+	block->entered = 0;
 	block->bytes = offset;
 	block->bytes1 = offset < on_page ? offset : on_page;
 	if (!(block->insn[count - 1].flags & INSN_END)) {

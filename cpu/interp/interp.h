@@ -23,6 +23,9 @@ struct block {
 	uint16_t bytes;     /* of guest code */
 	uint16_t bytes1;    /* of them, on the first page */
 	uint16_t count;
+	uint16_t heat;      /* executions until the engine is asked; 0: a round of them */
+	uint16_t reload;    /* the engine's: what it sets heat to next */
+	uint32_t entered;   /* the engine's */
 	const uint8_t *source; /* the bytes that were decoded */
 	struct insn insn[];
 };
@@ -47,6 +50,7 @@ struct interp {
 	struct decode_mode mode;
 	uint32_t key;        /* of the mode, for blocks and the jump cache */
 	uint64_t code_epoch; /* bytes must be compared after it changed */
+	uint16_t heat;       /* of a new block */
 	uint32_t watch_hits; /* data breakpoints hit by the current instruction: DR6 bits */
 
 	struct {

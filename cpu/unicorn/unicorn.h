@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Unicorn engine's own data.
+ *
+ * The interpreter runs everything until a block is hot. Then the block's instructions, as far as
+ * Unicorn may have them (select.c), are copied to a shadow of their code page (shadow.c). Unicorn
+ * executes the shadows and nothing else: what was not copied there reads as an undefined opcode,
+ * where it stops with exact state and the interpreter goes on. So no instruction reaches Unicorn
+ * that nobody looked at, and guest code that changes is never executed from memory.
+ *
+ * Unicorn's "physical" addresses are this process's own: the whole address space is mapped once,
+ * one to one, and what a linear address means is asked of the MMU in the TLB-fill hook.
+ */
+#ifndef FAUXKVM_CPU_UNICORN_UNICORN_H
+#define FAUXKVM_CPU_UNICORN_UNICORN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <unicorn/unicorn.h>
+
+#include "cpu/interp/interp.h"
+#include "cpu/vcpu.h"
+#include "devices/events.h"
+
+#define SHADOW_PAGES_MAX 2048
+#define SHADOW_HASH_BITS 12
+
+/* A guest page of which code has been copied. */
+struct shadow {
+	struct shadow *hash_next;
+	const uint8_t *host;     /* the guest page, in our memory */
+	_Atomic(uint8_t) *mark;  /* its code mark; valid while @slots is current */
+	uint64_t slots;          /* side's slots_epoch when @mark was taken */
+	uint64_t verified;       /* interp's code_epoch when last compared */
+	uint8_t *code;           /* what Unicorn sees */
+	uint64_t covered[GUEST_PAGE_SIZE / 64]; /* bits: bytes of @code that are the guest's */
+	uint64_t starts[GUEST_PAGE_SIZE / 64];  /* bits: first bytes of instructions */
+	uint8_t image[GUEST_PAGE_SIZE];         /* of the guest page at @verified */
+};
+
+struct shadows {
+	uint8_t *code;      /* SHADOW_PAGES_MAX pages */
+	struct shadow *page;
+	unsigned used;
+	uint64_t slots_epoch;
+	struct shadow *hash[1u << SHADOW_HASH_BITS];
+};
+
+/* One Unicorn: code of one privilege and one code size. */
+struct side {
+	struct unicorn *unicorn;
+	uc_engine *uc;
+	struct shadows shadows;
+	bool wide;            /* 64-bit code */
+	/* What Unicorn's TLB was filled from. */
+	uint64_t stamp;
+	enum tlb_mode data_mode;
+	uint64_t fs_base, gs_base; /* as Unicorn has them */
+	unsigned fills, flushes; /* in the present run */
+	/*
+	 * At most what the translations take of Unicorn's buffer: when that is full Unicorn empties
+	 * it under the code that it runs, and crashes. A side is closed long before.
+	 */
+	uint64_t charged;
+	uint32_t number; /* of the side, for block->entered */
+	/* Translations of this one are being removed: fetches get it unchecked. */
+	struct shadow *forgetting;
+};
+
+enum side_index { SIDE_SUPER64, SIDE_USER64, SIDE_SUPER32, SIDE_USER32, SIDES };
+
+struct unicorn {
+	struct vcpu *vcpu;
+	bool eager;           /* everything goes to Unicorn at once: for tests */
+	struct side *side[SIDES];
+	_Atomic(uc_engine *) running;
+	atomic_int kicking;   /* who may be using what they found in @running */
+	uint32_t sides_opened;
+	struct side *entered; /* set while a side runs; found set later, it was left by a fault */
+	uint64_t stopped_at;  /* RIP that Unicorn could not get past */
+	bool stopped;
+	/* Repeats a kick that came before Unicorn listened. */
+	int poke_fd;
+	struct watch *poke_watch;
+	struct timer poke_timer;
+	/* A guest that spins in Unicorn sees at last what the client writes into its loop. */
+	struct timer verify_timer;
+	atomic_bool verify_armed;
+	struct {
+		uint64_t entries, fills, refused, published, stops, kicks;
+	} stats;
+};
+
+/* ---- select.c ---- */
+
+/* Does Unicorn execute @insn as the CPU does, without knowing privileged state? */
+bool unicorn_executes(const struct insn *insn, const uint8_t *bytes);
+
+/* ---- shadow.c ---- */
+
+int shadows_init(struct shadows *shadows);
+void shadows_fini(struct shadows *shadows);
+/* The memslots changed: code marks are elsewhere. */
+void shadows_slots_changed(struct shadows *shadows);
+/* @host: anywhere in the page. */
+struct shadow *shadow_find(struct shadows *shadows, const uint8_t *host);
+/* Whether an instruction that starts at @host was copied. */
+bool shadow_has(const struct shadow *shadow, const uint8_t *host);
+/*
+ * Copies the leading instructions of @block that Unicorn executes. Returns how many bytes that was;
+ * 0: none, or no page is left.
+ */
+unsigned shadow_publish(struct shadows *shadows, const struct block *block, uint64_t epoch);
+/* Takes the code mark of @block, whose page it is, after the memslots changed. */
+void shadow_remark(struct shadows *shadows, struct shadow *shadow, const struct block *block);
+/* Compares with the guest page. False: it may not be executed now. */
+bool shadow_verify(struct shadows *shadows, struct shadow *shadow, uint64_t epoch);
+bool shadows_full(const struct shadows *shadows);
+
+/* ---- side.c ---- */
+
+struct side *side_open(struct unicorn *unicorn, enum side_index index);
+void side_close(struct side *side);
+/* Removes translations of @shadow's @bytes at @linear, where the vCPU is about to execute. */
+void side_forget(struct side *side, struct shadow *shadow, uint64_t linear, unsigned bytes);
+/* Translation of @insns instructions that no hook reports is due. */
+void side_charge(struct side *side, unsigned insns);
+/* Its buffer fills: to be closed. */
+bool side_is_full(const struct side *side);
+/* Runs from state.rip. True: stopped at an instruction that the interpreter must execute. */
+bool side_run(struct side *side);
+
+#endif
