@@ -16,6 +16,9 @@
 	 KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |                \
 	 KVM_GUESTDBG_BLOCKIRQ)
 
+#define MSR_EXIT_REASONS                                                                           \
+	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER)
+
 /* ---- values that depend on something ---- */
 
 static int recommended_vcpus(struct object *vm)
@@ -73,9 +76,7 @@ static long enable_manual_dirty_log(struct vm_object *vm, const struct kvm_enabl
 
 static long enable_disable_quirks(struct vm_object *vm, const struct kvm_enable_cap *cap)
 {
-	pthread_mutex_lock(&vm->vm->lock);
-	vm->vm->disabled_quirks = cap->args[0];
-	pthread_mutex_unlock(&vm->vm->lock);
+	__atomic_store_n(&vm->vm->disabled_quirks, cap->args[0], __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -92,6 +93,28 @@ static long enable_triple_fault_event(struct vm_object *vm, const struct kvm_ena
 	pthread_mutex_lock(&vm->vm->lock);
 	vm->vm->triple_fault_event = cap->args[0] & 1;
 	pthread_mutex_unlock(&vm->vm->lock);
+	return 0;
+}
+
+static long enable_user_space_msr(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(uint64_t)MSR_EXIT_REASONS)
+		return -EINVAL;
+	__atomic_store_n(&vm->vm->user_msr_mask, cap->args[0], __ATOMIC_RELAXED);
+	return 0;
+}
+
+static long enable_platform_info(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	__atomic_store_n(&vm->vm->hide_platform_info, !cap->args[0], __ATOMIC_RELAXED);
+	return 0;
+}
+
+/* ---- KVM_ENABLE_CAP on a vCPU ---- */
+
+static long enable_enforce_pv(struct vcpu_object *vcpu, const struct kvm_enable_cap *cap)
+{
+	vcpu->vcpu->enforce_pv = cap->args[0];
 	return 0;
 }
 
@@ -165,10 +188,14 @@ const struct capability_row capability_table[] = {
 	{ CAP(KVM_CAP_IMMEDIATE_EXIT), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_GET_MSR_FEATURES), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_COALESCED_PIO), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_MSR_PLATFORM_INFO), EVERYWHERE(1), .enable_vm = enable_platform_info },
 	{ CAP(KVM_CAP_EXCEPTION_PAYLOAD), EVERYWHERE(1), .enable_vm = enable_exception_payload },
 	{ CAP(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2),
 	  EVERYWHERE(KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET),
 	  .enable_vm = enable_manual_dirty_log },
+	{ CAP(KVM_CAP_X86_USER_SPACE_MSR), EVERYWHERE(1), .enable_vm = enable_user_space_msr },
+	{ CAP(KVM_CAP_X86_MSR_FILTER), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_ENFORCE_PV_FEATURE_CPUID), EVERYWHERE(1), .enable_vcpu = enable_enforce_pv },
 	{ CAP(KVM_CAP_SET_GUEST_DEBUG2), EVERYWHERE(GUESTDBG_FLAGS), .note = "flags" },
 	{ CAP(KVM_CAP_SREGS2), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_BINARY_STATS_FD), EVERYWHERE(1) },

@@ -9,6 +9,9 @@
 		   CR0_NW | CR0_CD | CR0_PG)
 #define CR3_NO_FLUSH (1ull << 63)
 #define PDPTE_RESERVED 0x1e6ull
+#define APIC_BASE_RESERVED 0x2ffull
+#define APIC_BASE_X2APIC (1ull << 10)
+#define APIC_BASE_ENABLE (1ull << 11)
 
 void vcpu_mode_changed(struct vcpu *vcpu)
 {
@@ -99,6 +102,22 @@ int control_write_cr0(struct vcpu *vcpu, uint64_t value)
 		vcpu_paging_changed(vcpu);
 	if ((old ^ value) & (CR0_PE | CR0_PG | CR0_AM))
 		vcpu_mode_changed(vcpu);
+	return 0;
+}
+
+int vcpu_set_apic_base(struct vcpu *vcpu, uint64_t value, bool host)
+{
+	uint64_t reserved = physical_reserved(vcpu) | APIC_BASE_RESERVED;
+
+	if (!vcpu->features.x2apic)
+		reserved |= APIC_BASE_X2APIC;
+	if (value & reserved)
+		return -EINVAL;
+	if (vcpu->lapic)
+		return lapic_set_base(vcpu->lapic, value, host);
+	if ((value & APIC_BASE_X2APIC) && !(value & APIC_BASE_ENABLE))
+		return -EINVAL;
+	vcpu->state.apic_base = value;
 	return 0;
 }
 

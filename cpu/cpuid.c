@@ -266,6 +266,7 @@ static void derive(struct vcpu *vcpu)
 	uint32_t ec = reg_of(vcpu, 0x80000001u, ECX), ed = reg_of(vcpu, 0x80000001u, EDX);
 	uint32_t vendor = reg_of(vcpu, 0, EBX);
 	uint32_t phys = reg_of(vcpu, 0x80000008u, EAX) & 0xff;
+	const struct kvm_cpuid_entry2 *xsave = find(vcpu, 0xd, 1);
 
 	memset(f, 0, sizeof(*f));
 	f->maxphyaddr = phys >= 32 && phys <= 52 ? phys : 36;
@@ -315,6 +316,9 @@ static void derive(struct vcpu *vcpu)
 	f->la57 = c7 & BIT(16);
 	f->rdpid = c7 & BIT(22);
 	f->arch_capabilities = d7 & BIT(29);
+	f->spec_ctrl = d7 & (BIT(26) | BIT(27) | BIT(31)); /* IBRS, STIBP, SSBD */
+	f->pdcm = c1 & BIT(15);
+	f->osvw = ec & BIT(9);
 	f->lahf64 = ec & BIT(0);
 	f->lzcnt = ec & BIT(5);
 	f->syscall = ed & BIT(11);
@@ -322,9 +326,10 @@ static void derive(struct vcpu *vcpu)
 	f->gbpages = ed & BIT(26);
 	f->rdtscp = ed & BIT(27);
 	f->long_mode = ed & BIT(29);
+	f->xsaves = f->xsave && xsave && (xsave->eax & BIT(3));
 	f->xcr0 = f->xsave ? 3 : 0;
 	f->cr4_reserved = cr4_reserved(f);
-	f->efer_allowed = (f->syscall ? EFER_SCE : 0) | (f->long_mode ? EFER_LME : 0) |
+	f->efer_allowed = (f->syscall ? EFER_SCE : 0) | (f->long_mode ? EFER_LME | EFER_LMA : 0) |
 			  (f->nx ? EFER_NXE : 0);
 	f->kvm_features = reg_of(vcpu, KVM_LEAF | 1, EAX);
 	vcpu_paging_changed(vcpu);

@@ -135,6 +135,11 @@ static void complete_exit(struct vcpu *vcpu)
 	case REPLAY_PIO_OUT:
 		replay_take_pio(vcpu, entry);
 		break;
+	case REPLAY_RDMSR:
+	case REPLAY_WRMSR:
+		entry->error = vcpu->run->msr.error;
+		memcpy(entry->data, &vcpu->run->msr.data, sizeof(entry->data));
+		break;
 	default:
 		break;
 	}
@@ -460,11 +465,15 @@ int vcpu_run(struct vcpu *vcpu)
 		vcpu->state.cr8 = *(volatile __u64 *)&vcpu->run->cr8 & 0xf;
 	complete_exit(vcpu);
 	vcpu->engine->verify_code(vcpu);
-	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 	if (vcpu->state.mp_state == KVM_MP_STATE_UNINITIALIZED) {
 		result = run_uninitialized(vcpu);
 	} else {
 		result = finish_instruction(vcpu);
+		/* Who only wanted the instruction completed keeps the exit reason that asked for it. */
+		if (result > 0 && immediate_exit(vcpu))
+			result = -EINTR;
+		if (result > 0)
+			vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 		while (result > 0)
 			result = run_once(vcpu);
 	}

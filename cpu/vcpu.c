@@ -11,6 +11,7 @@
 
 #include "cpu/flags.h"
 #include "cpu/msr.h"
+#include "cpu/msr_filter.h"
 
 /* ---- the local APIC's host ---- */
 
@@ -194,6 +195,7 @@ void vcpu_destroy(struct vcpu *vcpu)
 	lapic_destroy(vcpu->lapic);
 	mmu_fini(&vcpu->mmu);
 	interp_free(vcpu->interp);
+	msr_filter_put(vcpu->msr_filter);
 	free(vcpu);
 }
 

@@ -48,7 +48,7 @@ struct guest_features {
 	     xsave, rdtscp, rdpid, mce, pge, pse, pse36, pae, pat, mtrr, x2apic, tsc_deadline,
 	     fxsr, sse, sse2, sse3, ssse3, sse41, sse42, popcnt, movbe, cmpxchg16b, bmi1, bmi2,
 	     lzcnt, adx, aes, pclmul, rdrand, rdseed, avx, avx2, erms, monitor, lahf64,
-	     clflush, clflushopt, clwb, tsc_adjust, arch_capabilities, spec_ctrl, intel, amd, sha;
+	     clflush, clflushopt, clwb, tsc_adjust, arch_capabilities, spec_ctrl, intel, amd, sha, pdcm, xsaves, osvw;
 	uint64_t xcr0;               /* bits that XSETBV accepts */
 	uint64_t cr4_reserved;
 	uint64_t efer_allowed;
@@ -100,6 +100,11 @@ struct vcpu {
 	unsigned cpuid_count;
 	struct guest_features features;
 	bool has_run; /* CPUID may not change any more */
+	bool enforce_pv; /* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
+
+	/* This vCPU's reference and the generation it is of: cpu/msr_filter.h. */
+	struct msr_filter *msr_filter;
+	unsigned msr_filter_generation;
 
 	/* KVM_SET_GUEST_DEBUG */
 	uint32_t debug_control;
@@ -191,6 +196,8 @@ int vcpu_get_mp_state(struct vcpu *vcpu, struct kvm_mp_state *mp);
 int vcpu_set_mp_state(struct vcpu *vcpu, const struct kvm_mp_state *mp);
 void vcpu_translate(struct vcpu *vcpu, struct kvm_translation *translation);
 int vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value); /* -EINVAL */
+/* IA32_APIC_BASE, by the guest or (@host) user space. -EINVAL. */
+int vcpu_set_apic_base(struct vcpu *vcpu, uint64_t value, bool host);
 
 /* ---- FPU (fpu.c) ---- */
 void vcpu_get_fpu(struct vcpu *vcpu, struct kvm_fpu *fpu);
@@ -201,13 +208,22 @@ int vcpu_set_xsave(struct vcpu *vcpu, const void *area, size_t bytes);
 
 /* ---- MSRs (msr.c: one table) ---- */
 
-/* 0, or -EINVAL: unknown or forbidden (the guest's #GP). @host: from KVM_GET/SET_MSRS. */
+/*
+ * 0; -ENOENT: no such MSR; -EINVAL: forbidden. Both are the guest's #GP. @host: from
+ * KVM_GET/SET_MSRS. The filter is not asked: cpu/msr_filter.h.
+ */
 int msr_read(struct vcpu *vcpu, uint32_t index, uint64_t *value, bool host);
 int msr_write(struct vcpu *vcpu, uint32_t index, uint64_t value, bool host);
 /* KVM_GET_MSR_INDEX_LIST and KVM_GET_MSR_FEATURE_INDEX_LIST. Return the number; @list may be NULL. */
 unsigned msr_index_list(uint32_t *list);
 unsigned msr_feature_list(uint32_t *list);
 int msr_feature_read(uint32_t index, uint64_t *value); /* system fd; -EINVAL */
+
+/* A paravirtual feature by its bit; without KVM_CAP_ENFORCE_PV_FEATURE_CPUID all are there. */
+static inline bool vcpu_pv_feature(const struct vcpu *vcpu, unsigned bit)
+{
+	return !vcpu->enforce_pv || (vcpu->features.kvm_features >> bit & 1);
+}
 
 /* ---- CPUID (cpuid.c: one table) ---- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * MSRs, CPUID, time stamps, HLT, MONITOR and MWAIT, hypercalls.
+ * CPUID, time stamps, HLT, MONITOR and MWAIT, hypercalls.
  * Source: Intel SDM volume 2; KVM document hypercalls.rst.
  */
 #include <errno.h>
@@ -25,29 +25,7 @@ static void set_pair(struct vcpu *cpu, uint64_t value)
 	cpu->state.gpr[GPR_RDX] = value >> 32;
 }
 
-/* ---- MSRs, CPUID ---- */
-
-void op_rdmsr(struct vcpu *cpu, const struct insn *insn)
-{
-	uint64_t value;
-
-	require_cpl0(cpu, insn);
-	if (msr_read(cpu, cpu->state.gpr[GPR_RCX], &value, false))
-		exception_gp(cpu, insn, 0);
-	set_pair(cpu, value);
-	END_BLOCK(cpu, insn);
-}
-
-void op_wrmsr(struct vcpu *cpu, const struct insn *insn)
-{
-	struct cpu_state *s = &cpu->state;
-
-	require_cpl0(cpu, insn);
-	if (msr_write(cpu, s->gpr[GPR_RCX],
-		      (uint32_t)s->gpr[GPR_RAX] | s->gpr[GPR_RDX] << 32, false))
-		exception_gp(cpu, insn, 0);
-	END_BLOCK(cpu, insn);
-}
+/* ---- CPUID ---- */
 
 void op_cpuid(struct vcpu *cpu, const struct insn *insn)
 {
@@ -116,7 +94,7 @@ static void check_monitor(struct vcpu *cpu, const struct insn *insn)
 {
 	/* KVM executes both as NOP even where CPUID lacks them, unless the quirk is disabled. */
 	if (!cpu->features.monitor &&
-	    (cpu->vm->disabled_quirks & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS))
+	    (vm_disabled_quirks(cpu->vm) & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS))
 		exception_ud(cpu, insn);
 	if (state_cpl(&cpu->state))
 		exception_ud(cpu, insn);
@@ -135,11 +113,6 @@ void op_mwait(struct vcpu *cpu, const struct insn *insn)
 }
 
 /* ---- hypercalls ---- */
-
-static bool pv_feature(const struct vcpu *cpu, unsigned bit)
-{
-	return cpu->features.kvm_features >> bit & 1;
-}
 
 /* Ends the HLT of the vCPU with @apic_id without an interrupt. */
 static void kick_cpu(struct vcpu *cpu, uint32_t apic_id)
@@ -184,18 +157,18 @@ static uint64_t hypercall(struct vcpu *cpu, uint64_t nr, const uint64_t argument
 	case KVM_HC_VAPIC_POLL_IRQ:
 		return 0;
 	case KVM_HC_KICK_CPU:
-		if (!pv_feature(cpu, KVM_FEATURE_PV_UNHALT))
+		if (!vcpu_pv_feature(cpu, KVM_FEATURE_PV_UNHALT))
 			break;
 		kick_cpu(cpu, argument[1]);
 		return 0;
 	case KVM_HC_CLOCK_PAIRING:
 		return -KVM_EOPNOTSUPP;
 	case KVM_HC_SEND_IPI:
-		if (!pv_feature(cpu, KVM_FEATURE_PV_SEND_IPI))
+		if (!vcpu_pv_feature(cpu, KVM_FEATURE_PV_SEND_IPI))
 			break;
 		return send_ipi(cpu, argument, argument[2], argument[3], wide ? 64 : 32);
 	case KVM_HC_SCHED_YIELD:
-		if (!pv_feature(cpu, KVM_FEATURE_PV_SCHED_YIELD))
+		if (!vcpu_pv_feature(cpu, KVM_FEATURE_PV_SCHED_YIELD))
 			break;
 		return 0;
 	}
