@@ -4,6 +4,7 @@
  * what it stands for works; what is not in the table is answered with 0.
  */
 #include <errno.h>
+#include <linux/kvm_para.h>
 #include <unistd.h>
 
 #include "abi/internal.h"
@@ -16,6 +17,15 @@
 	 KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |                \
 	 KVM_GUESTDBG_BLOCKIRQ)
 
+/* Those that concern caching (CD_NW_CLEARED) and shadow pages (SLOT_ZAP_ALL) have nothing to act on. */
+#define QUIRKS                                                                                     \
+	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED |                             \
+	 KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |                            \
+	 KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_FIX_HYPERCALL_INSN |                   \
+	 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS | KVM_X86_QUIRK_SLOT_ZAP_ALL |                        \
+	 KVM_X86_QUIRK_STUFF_FEATURE_MSRS)
+#define DISABLED_EXITS (KVM_X86_DISABLE_EXITS_PAUSE | KVM_X86_DISABLE_EXITS_HLT)
+#define HYPERCALL_EXITS (1 << KVM_HC_MAP_GPA_RANGE)
 #define MSR_EXIT_REASONS                                                                           \
 	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER)
 
@@ -53,7 +63,9 @@ static long enable_max_vcpu_id(struct vm_object *vm, const struct kvm_enable_cap
 		return -EINVAL;
 	pthread_mutex_lock(&vm->vm->lock);
 	/* Once set it stays; 0 leaves it unset. */
-	if (!vm->max_vcpu_ids)
+	if (vm->vm->bsp_vcpu_id > cap->args[0])
+		r = -EINVAL;
+	else if (!vm->max_vcpu_ids)
 		vm->max_vcpu_ids = cap->args[0];
 	else if (vm->max_vcpu_ids != cap->args[0])
 		r = -EINVAL;
@@ -76,7 +88,38 @@ static long enable_manual_dirty_log(struct vm_object *vm, const struct kvm_enabl
 
 static long enable_disable_quirks(struct vm_object *vm, const struct kvm_enable_cap *cap)
 {
-	__atomic_store_n(&vm->vm->disabled_quirks, cap->args[0], __ATOMIC_RELAXED);
+	/* Once disabled a quirk stays so. */
+	__atomic_fetch_or(&vm->vm->disabled_quirks, cap->args[0] & QUIRKS, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static long enable_disable_quirks2(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	return cap->args[0] & ~(uint64_t)QUIRKS ? -EINVAL : enable_disable_quirks(vm, cap);
+}
+
+static long enable_disable_exits(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(uint64_t)KVM_X86_DISABLE_VALID_EXITS)
+		return -EINVAL;
+	__atomic_fetch_or(&vm->vm->disabled_exits, cap->args[0] & DISABLED_EXITS,
+			  __ATOMIC_RELAXED);
+	return 0;
+}
+
+static long enable_emulation_failure(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~1ull)
+		return -EINVAL;
+	__atomic_store_n(&vm->vm->exit_on_emulation_error, cap->args[0], __ATOMIC_RELAXED);
+	return 0;
+}
+
+static long enable_exit_hypercall(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(uint64_t)HYPERCALL_EXITS)
+		return -EINVAL;
+	__atomic_store_n(&vm->vm->hypercall_exits, cap->args[0], __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -188,6 +231,20 @@ const struct capability_row capability_table[] = {
 	{ CAP(KVM_CAP_IMMEDIATE_EXIT), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_GET_MSR_FEATURES), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_COALESCED_PIO), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_X86_DISABLE_EXITS), EVERYWHERE(DISABLED_EXITS), .note = "PAUSE and HLT",
+	  .enable_vm = enable_disable_exits },
+	{ CAP(KVM_CAP_EXIT_HYPERCALL), EVERYWHERE(HYPERCALL_EXITS), .note = "KVM_HC_MAP_GPA_RANGE",
+	  .enable_vm = enable_exit_hypercall },
+	{ CAP(KVM_CAP_EXIT_ON_EMULATION_FAILURE), EVERYWHERE(1),
+	  .enable_vm = enable_emulation_failure },
+	{ CAP(KVM_CAP_DISABLE_QUIRKS2), EVERYWHERE(QUIRKS), .note = "quirks",
+	  .enable_vm = enable_disable_quirks2 },
+	{ CAP(KVM_CAP_STEAL_TIME), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_ASYNC_PF), EVERYWHERE(1), .note = "pages are never late" },
+	{ CAP(KVM_CAP_ASYNC_PF_INT), EVERYWHERE(1), .note = "pages are never late" },
+	{ CAP(KVM_CAP_PCI_SEGMENT), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_IOAPIC_POLARITY_IGNORED), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_X86_GUEST_MODE), EVERYWHERE(1), .note = "no guest is ever in guest mode" },
 	{ CAP(KVM_CAP_MSR_PLATFORM_INFO), EVERYWHERE(1), .enable_vm = enable_platform_info },
 	{ CAP(KVM_CAP_EXCEPTION_PAYLOAD), EVERYWHERE(1), .enable_vm = enable_exception_payload },
 	{ CAP(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2),

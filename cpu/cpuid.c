@@ -65,7 +65,7 @@ static uint32_t host_max(uint32_t base)
 	return r[EAX];
 }
 
-static bool host_is_amd(void)
+bool cpuid_host_is_amd(void)
 {
 	uint32_t r[4];
 
@@ -113,7 +113,7 @@ static void add_basic(struct list *list)
 		host(2, 0, r);
 		add(list, 2, 0, false, r);
 	}
-	if (host_max(0) >= 4 && !host_is_amd()) {
+	if (host_max(0) >= 4 && !cpuid_host_is_amd()) {
 		uint32_t i;
 
 		for (i = 0; i < 8; i++) {
@@ -171,7 +171,7 @@ static void add_extended(struct list *list)
 	r[EAX] = h[EAX];
 	r[EBX] = 0;
 	r[ECX] = EXT1_ECX;
-	r[EDX] = EXT1_EDX | (host_is_amd() ? LEAF1_EDX & EXT1_EDX_REPEATED : 0);
+	r[EDX] = EXT1_EDX | (cpuid_host_is_amd() ? LEAF1_EDX & EXT1_EDX_REPEATED : 0);
 	add(list, 0x80000001u, 0, false, r);
 	for (leaf = 0x80000002u; leaf <= 0x80000006u; leaf++) {
 		memset(r, 0, sizeof(r));
@@ -240,6 +240,11 @@ static uint32_t reg_of(const struct vcpu *vcpu, uint32_t leaf, enum reg reg)
 	return reg == EAX ? entry->eax : reg == EBX ? entry->ebx :
 	       reg == ECX ? entry->ecx : entry->edx;
 }
+
+#define CR4_SUPPORTED                                                                              \
+	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |   \
+	 CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_LA57 | CR4_FSGSBASE | CR4_PCIDE |            \
+	 CR4_OSXSAVE | CR4_SMEP | CR4_SMAP | CR4_PKE)
 
 /* As KVM: only features that came later are bound to CPUID. */
 static uint64_t cr4_reserved(const struct guest_features *f)
@@ -335,10 +340,25 @@ static void derive(struct vcpu *vcpu)
 	vcpu_paging_changed(vcpu);
 }
 
+/* A guest whose HLT nobody sees cannot be kicked out of it either. */
+static void drop_unhalt(struct vcpu *vcpu)
+{
+	struct kvm_cpuid_entry2 *features = (struct kvm_cpuid_entry2 *)find(vcpu, KVM_LEAF, 0);
+
+	if (!(vm_disabled_exits(vcpu->vm) & KVM_X86_DISABLE_EXITS_HLT) || !features ||
+	    memcmp(&features->ebx, "KVMK", 4))
+		return;
+	features = (struct kvm_cpuid_entry2 *)find(vcpu, KVM_LEAF | 1, 0);
+	if (features)
+		features->eax &= ~BIT(7);
+}
+
 void cpuid_reset(struct vcpu *vcpu)
 {
 	vcpu->cpuid_count = 0;
 	derive(vcpu);
+	/* As KVM: a vCPU that was given no CPUID may be set to anything that is supported. */
+	vcpu->features.cr4_reserved = ~CR4_SUPPORTED;
 }
 
 int cpuid_set(struct vcpu *vcpu, const struct kvm_cpuid_entry2 *entries, unsigned count)
@@ -354,6 +374,7 @@ int cpuid_set(struct vcpu *vcpu, const struct kvm_cpuid_entry2 *entries, unsigne
 	}
 	memcpy(vcpu->cpuid, entries, count * sizeof(*entries));
 	vcpu->cpuid_count = count;
+	drop_unhalt(vcpu);
 	derive(vcpu);
 	return 0;
 }
@@ -368,6 +389,8 @@ static void runtime_bits(const struct vcpu *vcpu, uint32_t leaf, uint32_t sublea
 		r[ECX] = (r[ECX] & ~BIT(27)) | (s->cr4 & CR4_OSXSAVE ? BIT(27) : 0);
 		if (!(base & 1 << 11))
 			r[EDX] &= ~BIT(9);
+		if (vm_disabled_quirks(vcpu->vm) & KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT)
+			r[ECX] = (r[ECX] & ~BIT(3)) | (s->msr.misc_enable >> 18 & 1 ? BIT(3) : 0);
 	} else if (leaf == 7 && !subleaf) {
 		r[ECX] = (r[ECX] & ~BIT(4)) | (s->cr4 & CR4_PKE ? BIT(4) : 0);
 	} else if (leaf == 0xd && !subleaf && vcpu->features.xsave) {

@@ -7,6 +7,10 @@
 
 #include "cpu/msr_table.h"
 
+#ifndef KVM_X86_QUIRK_STUFF_FEATURE_MSRS
+#define KVM_X86_QUIRK_STUFF_FEATURE_MSRS (1 << 8)
+#endif
+
 /* As KVM: what the processor can address, not what CR4.LA57 says now. */
 #define MSR_ADDRESS_BITS 57
 
@@ -168,6 +172,9 @@ void msr_reset(struct vcpu *vcpu)
 		for (index = msr_table[i].first; index <= msr_table[i].last; index++)
 			if (msr_table[i].storage)
 				*storage(vcpu, &msr_table[i], index) = msr_table[i].reset;
+	/* User space that wants no feature it did not ask for gets none. */
+	if (vm_disabled_quirks(vcpu->vm) & KVM_X86_QUIRK_STUFF_FEATURE_MSRS)
+		s->msr.arch_capabilities = s->msr.platform_info = 0;
 	/* MCi_CTL: all errors are reported. */
 	for (i = 0; i < sizeof(s->msr.mc_banks) / sizeof(s->msr.mc_banks[0]); i += 4)
 		s->msr.mc_banks[i] = ~0ull;

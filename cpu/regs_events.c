@@ -186,7 +186,8 @@ int vcpu_set_guest_debug(struct vcpu *vcpu, const struct kvm_guest_debug *debug)
 int vcpu_get_mp_state(struct vcpu *vcpu, struct kvm_mp_state *mp)
 {
 	mp->mp_state = vcpu->state.mp_state;
-	if (mp->mp_state == KVM_MP_STATE_HALTED && vcpu->unhalted)
+	/* HLT that does not exit (KVM_CAP_X86_DISABLE_EXITS) is no state that is seen. */
+	if (mp->mp_state == KVM_MP_STATE_HALTED && (vcpu->unhalted || !vcpu->lapic))
 		mp->mp_state = KVM_MP_STATE_RUNNABLE;
 	return 0;
 }

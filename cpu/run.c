@@ -140,6 +140,9 @@ static void complete_exit(struct vcpu *vcpu)
 		entry->error = vcpu->run->msr.error;
 		memcpy(entry->data, &vcpu->run->msr.data, sizeof(entry->data));
 		break;
+	case REPLAY_HYPERCALL:
+		memcpy(entry->data, &vcpu->run->hypercall.ret, sizeof(entry->data));
+		break;
 	default:
 		break;
 	}
@@ -316,8 +319,11 @@ static enum engine_reason enter_guest(struct vcpu *vcpu)
 /* HLT has completed. True: user space must know (no irqchip here). */
 static bool halt(struct vcpu *vcpu)
 {
-	vcpu->stats.halt_exits++;
-	if (irqchip_in_core(vcpu)) {
+	bool in_guest = vm_disabled_exits(vcpu->vm) & KVM_X86_DISABLE_EXITS_HLT;
+
+	if (!in_guest)
+		vcpu->stats.halt_exits++;
+	if (in_guest || irqchip_in_core(vcpu)) {
 		vcpu->state.mp_state = KVM_MP_STATE_HALTED;
 		return false;
 	}
@@ -330,9 +336,9 @@ static void steal_time_tick(struct vcpu *vcpu)
 {
 	uint64_t now = events_now();
 
-	if (now < vcpu->steal_due)
+	if (now < vcpu->steal_tick)
 		return;
-	vcpu->steal_due = now + 10000000;
+	vcpu->steal_tick = now + 10000000;
 	vcpu_update_steal_time(vcpu);
 }
 
@@ -460,6 +466,7 @@ int vcpu_run(struct vcpu *vcpu)
 		return -EFAULT;
 	}
 	vcpu->has_run = true;
+	vcpu->steal_tick = 0;
 	vcpu->stats.exits++;
 	if (!vcpu->lapic)
 		vcpu->state.cr8 = *(volatile __u64 *)&vcpu->run->cr8 & 0xf;

@@ -57,6 +57,13 @@ static uint64_t lapic_tsc_khz(void *opaque)
 	return vcpu->tsc.khz;
 }
 
+static bool lint0_enabled(void *opaque)
+{
+	const struct vcpu *vcpu = opaque;
+
+	return !(vm_disabled_quirks(vcpu->vm) & KVM_X86_QUIRK_LINT0_REENABLED);
+}
+
 /* ---- life ---- */
 
 static bool never(void *opaque)
@@ -132,6 +139,7 @@ int vcpu_create(struct vm *vm, uint32_t id, struct kvm_run *run, uint8_t *pio_pa
 		.signal = lapic_signalled,
 		.read_tsc = lapic_read_tsc,
 		.tsc_khz = lapic_tsc_khz,
+		.lint0_enabled = lint0_enabled,
 	};
 	struct vcpu *vcpu;
 	int error = -ENOMEM;
@@ -217,6 +225,8 @@ void vcpu_update_clock(struct vcpu *vcpu)
 	vcpu->clock_paused = false;
 }
 
+#define STEAL_TIME_INTERVAL 100000 /* ns between two looks at the thread's run delay */
+
 /* Nanoseconds that this thread was ready but had no CPU. */
 static uint64_t run_delay(void)
 {
@@ -238,7 +248,7 @@ static uint64_t run_delay(void)
 /* struct kvm_steal_time: KVM document msr.rst, MSR_KVM_STEAL_TIME. */
 void vcpu_update_steal_time(struct vcpu *vcpu)
 {
-	uint64_t msr = vcpu->state.msr.kvm_steal_time, gpa = msr & ~0x3full, now;
+	uint64_t msr = vcpu->state.msr.kvm_steal_time, gpa = msr & ~0x3full, now, stolen = 0;
 	struct memory *memory = vcpu->vm->memory;
 	struct {
 		uint64_t steal;
@@ -246,14 +256,20 @@ void vcpu_update_steal_time(struct vcpu *vcpu)
 		uint8_t preempted;
 	} __attribute__((packed)) record;
 
+	/* /proc is read at most once in a while, the version changes whenever the vCPU was loaded. */
+	now = events_now();
+	if (now >= vcpu->steal_due) {
+		vcpu->steal_due = now + STEAL_TIME_INTERVAL;
+		now = run_delay();
+		stolen = vcpu->steal_seen ? now - vcpu->steal_seen : 0;
+		vcpu->steal_seen = now;
+	}
 	if (!(msr & 1) || memory_read(memory, NULL, gpa, &record, sizeof(record)))
 		return;
 	/* An odd version says that the rest is being written. */
 	record.version = (record.version | 1) + 2;
 	memory_write(memory, NULL, gpa + 8, &record.version, 4, NULL);
-	now = run_delay();
-	record.steal += vcpu->steal_seen ? now - vcpu->steal_seen : 0;
-	vcpu->steal_seen = now;
+	record.steal += stolen;
 	record.flags = 0;
 	record.preempted = 0;
 	memory_write(memory, NULL, gpa, &record.steal, 8, NULL);

@@ -117,7 +117,8 @@ struct vcpu {
 	uint8_t sipi_request_vector;
 	bool clock_paused;      /* KVM_KVMCLOCK_CTRL */
 	uint64_t steal_seen;    /* the thread's run delay when steal time was last told; ns */
-	uint64_t steal_due;     /* when it is told again; CLOCK_MONOTONIC ns */
+	uint64_t steal_due;     /* when the run delay is looked at again; CLOCK_MONOTONIC ns */
+	uint64_t steal_tick;    /* when the guest is told again without an exit */
 
 	/* true while a signal of the client waits; set by abi before vcpu_run. */
 	bool (*signal_pending)(void *opaque);
@@ -231,6 +232,7 @@ static inline bool vcpu_pv_feature(const struct vcpu *vcpu, unsigned bit)
 unsigned cpuid_supported(struct kvm_cpuid_entry2 *entries, unsigned max);
 unsigned cpuid_emulated(struct kvm_cpuid_entry2 *entries, unsigned max);
 int cpuid_set(struct vcpu *vcpu, const struct kvm_cpuid_entry2 *entries, unsigned count);
+bool cpuid_host_is_amd(void);
 void cpuid_reset(struct vcpu *vcpu); /* before user space set a table */
 unsigned cpuid_get(struct vcpu *vcpu, struct kvm_cpuid_entry2 *entries, unsigned max);
 /* What the guest's CPUID instruction sees, runtime bits included. */

@@ -43,6 +43,7 @@ struct vm {
 	uint32_t bsp_vcpu_id;          /* KVM_SET_BOOT_CPU_ID */
 	uint64_t disabled_quirks;      /* KVM_CAP_DISABLE_QUIRKS(2); see vm_disabled_quirks() */
 	uint64_t disabled_exits;       /* KVM_CAP_X86_DISABLE_EXITS */
+	uint64_t hypercall_exits;      /* KVM_CAP_EXIT_HYPERCALL: bit for a number */
 	uint64_t user_msr_mask;        /* KVM_CAP_X86_USER_SPACE_MSR */
 	bool exception_payload;        /* KVM_CAP_EXCEPTION_PAYLOAD */
 	bool triple_fault_event;       /* KVM_CAP_X86_TRIPLE_FAULT_EVENT */
@@ -64,6 +65,11 @@ void vm_destroy(struct vm *vm);
 static inline uint64_t vm_disabled_quirks(const struct vm *vm)
 {
 	return __atomic_load_n(&vm->disabled_quirks, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t vm_disabled_exits(const struct vm *vm)
+{
+	return __atomic_load_n(&vm->disabled_exits, __ATOMIC_RELAXED);
 }
 
 /* The vCPU with @vcpu_id (its APIC ID), or NULL. Any thread. */

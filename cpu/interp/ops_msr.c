@@ -9,24 +9,6 @@
 #include "cpu/interp/system.h"
 #include "cpu/msr_filter.h"
 
-/* What user space has answered to this very access, or NULL. */
-static const struct replay_entry *answer(struct vcpu *cpu, enum replay_kind kind, uint32_t index)
-{
-	struct replay *replay = &cpu->replay;
-	const struct replay_entry *entry;
-
-	if (replay->next >= replay->count)
-		return NULL;
-	entry = &replay->entry[replay->next];
-	if (entry->kind == kind && entry->address == index) {
-		replay->next++;
-		return entry;
-	}
-	/* User space changed the registers: what it answered is not what is asked. */
-	replay->count = replay->next;
-	return NULL;
-}
-
 /* The access failed: an exit where user space wants to know, else #GP. */
 static _Noreturn void failed(struct vcpu *cpu, const struct insn *insn, enum replay_kind kind,
 			     uint32_t reason, uint64_t data)
@@ -34,17 +16,10 @@ static _Noreturn void failed(struct vcpu *cpu, const struct insn *insn, enum rep
 	uint64_t wanted = __atomic_load_n(&cpu->vm->user_msr_mask, __ATOMIC_RELAXED);
 	uint32_t index = cpu->state.gpr[GPR_RCX];
 	struct kvm_run *run = cpu->run;
-	struct replay_entry *entry;
 
 	if (!(wanted & reason))
 		exception_gp(cpu, insn, 0);
-	cpu->replay.count = cpu->replay.next = 0;
-	entry = &cpu->replay.entry[0];
-	entry->kind = kind;
-	entry->address = index;
-	entry->bytes = sizeof(entry->data);
-	entry->error = false;
-	cpu->replay.waiting = true;
+	replay_ask(cpu, kind, index);
 	run->exit_reason = kind == REPLAY_RDMSR ? KVM_EXIT_X86_RDMSR : KVM_EXIT_X86_WRMSR;
 	run->msr.error = 0;
 	memset(run->msr.pad, 0, sizeof(run->msr.pad));
@@ -68,7 +43,7 @@ void op_rdmsr(struct vcpu *cpu, const struct insn *insn)
 	int error;
 
 	require_cpl0(cpu, insn);
-	entry = answer(cpu, REPLAY_RDMSR, index);
+	entry = replay_answer(cpu, REPLAY_RDMSR, index);
 	if (entry) {
 		if (entry->error)
 			exception_gp(cpu, insn, 0);
@@ -94,7 +69,7 @@ void op_wrmsr(struct vcpu *cpu, const struct insn *insn)
 	int error;
 
 	require_cpl0(cpu, insn);
-	entry = answer(cpu, REPLAY_WRMSR, index);
+	entry = replay_answer(cpu, REPLAY_WRMSR, index);
 	if (entry) {
 		if (entry->error)
 			exception_gp(cpu, insn, 0);
