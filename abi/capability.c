@@ -115,6 +115,32 @@ static long enable_emulation_failure(struct vm_object *vm, const struct kvm_enab
 	return 0;
 }
 
+static long enable_halt_poll(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] >> 32)
+		return -EINVAL;
+	__atomic_store_n(&vm->vm->halt_poll_ns, cap->args[0], __ATOMIC_RELAXED);
+	return 0;
+}
+
+static long enable_apic_bus_cycle(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	const uint64_t longest = ~0ull / ((uint64_t)UINT32_MAX * 128);
+	long r;
+
+	if (!cap->args[0] || cap->args[0] > longest)
+		return -EINVAL;
+	pthread_mutex_lock(&vm->vm->lock);
+	if (!vm->vm->irqchip)
+		r = -ENXIO;
+	else if (atomic_load(&vm->vm->vcpu_count))
+		r = -EINVAL;
+	else
+		r = irqchip_set_bus_cycle_ns(vm->vm->irqchip, cap->args[0]);
+	pthread_mutex_unlock(&vm->vm->lock);
+	return r;
+}
+
 static long enable_exit_hypercall(struct vm_object *vm, const struct kvm_enable_cap *cap)
 {
 	if (cap->args[0] & ~(uint64_t)HYPERCALL_EXITS)
@@ -233,6 +259,9 @@ const struct capability_row capability_table[] = {
 	{ CAP(KVM_CAP_COALESCED_PIO), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_X86_DISABLE_EXITS), EVERYWHERE(DISABLED_EXITS), .note = "PAUSE and HLT",
 	  .enable_vm = enable_disable_exits },
+	{ CAP(KVM_CAP_HALT_POLL), EVERYWHERE(1), .enable_vm = enable_halt_poll },
+	{ CAP(KVM_CAP_X86_APIC_BUS_CYCLES_NS), EVERYWHERE(IRQCHIP_BUS_CYCLE_NS),
+	  .note = "the default, in ns", .enable_vm = enable_apic_bus_cycle },
 	{ CAP(KVM_CAP_EXIT_HYPERCALL), EVERYWHERE(HYPERCALL_EXITS), .note = "KVM_HC_MAP_GPA_RANGE",
 	  .enable_vm = enable_exit_hypercall },
 	{ CAP(KVM_CAP_EXIT_ON_EMULATION_FAILURE), EVERYWHERE(1),

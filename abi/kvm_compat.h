@@ -66,6 +66,10 @@ struct kvm_pre_fault_memory {
 #define KVM_X86_QUIRK_STUFF_FEATURE_MSRS (1 << 8)
 #endif
 
+#ifndef KVM_CAP_X86_APIC_BUS_CYCLES_NS
+#define KVM_CAP_X86_APIC_BUS_CYCLES_NS 237
+#endif
+
 #ifndef KVM_CAP_X86_GUEST_MODE
 #define KVM_CAP_X86_GUEST_MODE 238
 #endif

@@ -13,6 +13,8 @@
 #include "cpu/vcpu.h"
 #include "util/guard.h"
 
+#define EXIT_REQUESTS ((unsigned)(VCPU_REQUEST_IOAPIC_EOI | VCPU_REQUEST_TPR_ACCESS))
+
 /* ---- requests and kicks ---- */
 
 void vcpu_kick(struct vcpu *vcpu)
@@ -86,7 +88,8 @@ static void process_requests(struct vcpu *vcpu)
 		mmu_flush_writes(&vcpu->mmu);
 	if (requests & VCPU_REQUEST_VERIFY_CODE)
 		vcpu->engine->verify_code(vcpu);
-	atomic_fetch_and(&vcpu->requests, ~requests);
+	/* What becomes an exit stays until then. */
+	atomic_fetch_and(&vcpu->requests, ~(requests & ~EXIT_REQUESTS));
 	if (requests & VCPU_REQUEST_CLOCK)
 		vcpu_update_clock(vcpu);
 	if (requests & VCPU_REQUEST_TRIPLE_FAULT)
@@ -192,6 +195,28 @@ static bool halted(const struct vcpu *vcpu)
 	return vcpu->state.mp_state != KVM_MP_STATE_RUNNABLE;
 }
 
+/* KVM_CAP_HALT_POLL: looks for a kick for a while before it sleeps. True: there was one. */
+static bool halt_poll(struct vcpu *vcpu, unsigned seen)
+{
+	uint64_t limit = __atomic_load_n(&vcpu->vm->halt_poll_ns, __ATOMIC_RELAXED), start, now;
+
+	if (!limit || vcpu->state.mp_state != KVM_MP_STATE_HALTED)
+		return false;
+	vcpu->stats.halt_attempted_poll++;
+	start = now = events_now();
+	while (now - start < limit) {
+		if (atomic_load(&vcpu->wake) != seen) {
+			vcpu->stats.halt_successful_poll++;
+			vcpu->stats.halt_poll_success_ns += now - start;
+			return true;
+		}
+		__builtin_ia32_pause();
+		now = events_now();
+	}
+	vcpu->stats.halt_poll_fail_ns += now - start;
+	return false;
+}
+
 /* Not runnable: sleeps unless there is something to do. */
 static void wait_runnable(struct vcpu *vcpu)
 {
@@ -203,8 +228,12 @@ static void wait_runnable(struct vcpu *vcpu)
 		return;
 	}
 	if (!atomic_load(&vcpu->requests) && !vcpu->signal_pending(vcpu->signal_opaque) &&
-	    !immediate_exit(vcpu))
+	    !immediate_exit(vcpu) && !halt_poll(vcpu, seen)) {
+		uint64_t start = events_now();
+
 		sleep_until_kick(vcpu, seen);
+		vcpu->stats.halt_wait_ns += events_now() - start;
+	}
 }
 
 /* ---- single step and breakpoints ---- */
@@ -348,7 +377,8 @@ static int run_engine(struct vcpu *vcpu)
 	enum engine_reason reason;
 
 	atomic_store(&vcpu->mode, VCPU_IN_GUEST);
-	if (atomic_load(&vcpu->requests)) {
+	/* An exit that is due does not keep an instruction from being completed. */
+	if (atomic_load(&vcpu->requests) & ~EXIT_REQUESTS) {
 		atomic_store(&vcpu->mode, VCPU_OUTSIDE);
 		return 1;
 	}
@@ -406,6 +436,10 @@ static int run_once(struct vcpu *vcpu)
 		vcpu->run->eoi.vector = vcpu->ioapic_eoi_vector;
 		return 0;
 	}
+	if (vcpu_exit_tpr_access(vcpu))
+		return 0;
+	if (vcpu->vapic_gpa)
+		vcpu_vapic_in(vcpu);
 	if (halted(vcpu)) {
 		wait_runnable(vcpu);
 		return 1;
@@ -434,6 +468,8 @@ static int run_once(struct vcpu *vcpu)
 			return 0;
 		}
 	}
+	if (vcpu->vapic_gpa)
+		vcpu_vapic_out(vcpu);
 	return run_engine(vcpu);
 }
 

@@ -57,6 +57,11 @@ static uint64_t lapic_tsc_khz(void *opaque)
 	return vcpu->tsc.khz;
 }
 
+static void tpr_access(void *opaque, bool write)
+{
+	vcpu_tpr_accessed(opaque, write);
+}
+
 static bool lint0_enabled(void *opaque)
 {
 	const struct vcpu *vcpu = opaque;
@@ -139,6 +144,7 @@ int vcpu_create(struct vm *vm, uint32_t id, struct kvm_run *run, uint8_t *pio_pa
 		.signal = lapic_signalled,
 		.read_tsc = lapic_read_tsc,
 		.tsc_khz = lapic_tsc_khz,
+		.tpr_access = tpr_access,
 		.lint0_enabled = lint0_enabled,
 	};
 	struct vcpu *vcpu;

@@ -35,6 +35,7 @@ enum vcpu_request {
 	VCPU_REQUEST_TRIPLE_FAULT = 1u << 10,
 	VCPU_REQUEST_IMMEDIATE = 1u << 11,  /* return EINTR as soon as state is complete */
 	VCPU_REQUEST_UNHALT = 1u << 12,     /* KVM_HC_KICK_CPU: HLT ends without an interrupt */
+	VCPU_REQUEST_TPR_ACCESS = 1u << 13, /* exit with KVM_EXIT_TPR_ACCESS */
 };
 
 enum vcpu_mode { VCPU_OUTSIDE, VCPU_IN_GUEST };
@@ -113,6 +114,10 @@ struct vcpu {
 
 	uint64_t vapic_gpa;     /* KVM_SET_VAPIC_ADDR; 0: none */
 	bool tpr_reporting;
+	struct {
+		uint64_t rip;
+		bool write;
+	} tpr_access; /* what VCPU_REQUEST_TPR_ACCESS is about */
 	uint8_t ioapic_eoi_vector;
 	uint8_t sipi_request_vector;
 	bool clock_paused;      /* KVM_KVMCLOCK_CTRL */
@@ -126,7 +131,8 @@ struct vcpu {
 
 	struct {
 		uint64_t exits, io_exits, mmio_exits, signal_exits, halt_exits, halt_wakeup,
-			irq_injections, nmi_injections, request_irq_exits, irq_window_exits,
+			irq_injections, nmi_injections, halt_attempted_poll, halt_successful_poll,
+			halt_poll_success_ns, halt_poll_fail_ns, halt_wait_ns, request_irq_exits, irq_window_exits,
 			hypercalls, insn_emulation, insn_emulation_fail, tlb_flush, invlpg, pf_taken,
 			pf_fixed, guest_mode, preemption_reported, blocks, verified;
 	} stats;
@@ -158,6 +164,14 @@ void vcpu_update_steal_time(struct vcpu *vcpu);
 enum irqchip_mode irqchip_mode_of(const struct vm *vm);
 /* As vcpu_request; on return the vCPU has processed it or is outside guest code. */
 void vcpu_request_and_wait(struct vcpu *vcpu, unsigned requests, struct mmu *self);
+
+/* ---- virtual APIC page (vapic.c) ---- */
+
+void vcpu_tpr_accessed(struct vcpu *vcpu, bool write); /* by the guest, through its local APIC */
+bool vcpu_exit_tpr_access(struct vcpu *vcpu);          /* true: kvm_run is filled in */
+/* With vapic_gpa set: TPR from the page after guest code ran, the page from the APIC before. */
+void vcpu_vapic_in(struct vcpu *vcpu);
+void vcpu_vapic_out(struct vcpu *vcpu);
 
 /* ---- events (event.c) ---- */
 

@@ -43,6 +43,7 @@ struct vm {
 	uint32_t bsp_vcpu_id;          /* KVM_SET_BOOT_CPU_ID */
 	uint64_t disabled_quirks;      /* KVM_CAP_DISABLE_QUIRKS(2); see vm_disabled_quirks() */
 	uint64_t disabled_exits;       /* KVM_CAP_X86_DISABLE_EXITS */
+	uint64_t halt_poll_ns;         /* KVM_CAP_HALT_POLL */
 	uint64_t hypercall_exits;      /* KVM_CAP_EXIT_HYPERCALL: bit for a number */
 	uint64_t user_msr_mask;        /* KVM_CAP_X86_USER_SPACE_MSR */
 	bool exception_payload;        /* KVM_CAP_EXCEPTION_PAYLOAD */

@@ -274,6 +274,21 @@ uint8_t lapic_get_tpr(const struct lapic *lapic)
 	return lapic_reg(lapic, LAPIC_TPR);
 }
 
+void lapic_set_tpr(struct lapic *lapic, uint8_t tpr)
+{
+	lapic_set_reg(lapic, LAPIC_TPR, tpr);
+	lapic_recheck(lapic);
+}
+
+uint32_t lapic_get_vapic(const struct lapic *lapic)
+{
+	const int serving = lapic_vector_highest(lapic, LAPIC_ISR);
+	const int waiting = lapic_vector_highest(lapic, LAPIC_IRR);
+
+	return lapic_get_tpr(lapic) | (serving < 0 ? 0 : (uint32_t)(serving & 0xf0) << 8) |
+	       (waiting < 0 ? 0 : (uint32_t)waiting << 24);
+}
+
 uint8_t lapic_get_ppr(const struct lapic *lapic)
 {
 	const uint8_t tpr = lapic_reg(lapic, LAPIC_TPR);

@@ -97,6 +97,9 @@ void lapic_deliver(struct lapic *lapic, unsigned delivery_mode, uint8_t vector, 
 
 /* KVM_SET_VAPIC_ADDR's page is kept by the vCPU; these give and take what it holds. */
 uint8_t lapic_get_tpr(const struct lapic *lapic);
+void lapic_set_tpr(struct lapic *lapic, uint8_t tpr);
+/* TPR, the class of the highest ISR vector in bits 15..12, the highest IRR vector in 31..24. */
+uint32_t lapic_get_vapic(const struct lapic *lapic);
 uint8_t lapic_get_ppr(const struct lapic *lapic);
 
 /* The vCPU's paravirtual EOI (MSR_KVM_PV_EOI_EN): EOI of the highest ISR vector. */

@@ -90,6 +90,8 @@ static uint64_t hypercall(struct vcpu *cpu, const struct insn *insn, uint64_t nr
 {
 	switch (nr) {
 	case KVM_HC_VAPIC_POLL_IRQ:
+		/* What it is for: the run loop looks at the page and for interrupts. */
+		event_check(cpu);
 		return 0;
 	case KVM_HC_KICK_CPU:
 		if (!vcpu_pv_feature(cpu, KVM_FEATURE_PV_UNHALT))

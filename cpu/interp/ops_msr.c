@@ -43,6 +43,7 @@ void op_rdmsr(struct vcpu *cpu, const struct insn *insn)
 	int error;
 
 	require_cpl0(cpu, insn);
+	system_begin(cpu, insn);
 	entry = replay_answer(cpu, REPLAY_RDMSR, index);
 	if (entry) {
 		if (entry->error)
@@ -69,6 +70,7 @@ void op_wrmsr(struct vcpu *cpu, const struct insn *insn)
 	int error;
 
 	require_cpl0(cpu, insn);
+	system_begin(cpu, insn);
 	entry = replay_answer(cpu, REPLAY_WRMSR, index);
 	if (entry) {
 		if (entry->error)
