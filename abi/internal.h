@@ -237,6 +237,7 @@ long ioctl_vcpu_has_lapic(struct ioctl_call *call);
 long ioctl_vcpu_get_lapic(struct ioctl_call *call);
 long ioctl_vcpu_set_lapic(struct ioctl_call *call);
 long ioctl_vcpu_interrupt(struct ioctl_call *call);
+long ioctl_vcpu_smi(struct ioctl_call *call);
 long ioctl_vcpu_nmi(struct ioctl_call *call);
 long ioctl_vcpu_tpr_access_reporting(struct ioctl_call *call);
 long ioctl_vcpu_set_vapic_addr(struct ioctl_call *call);

@@ -405,6 +405,8 @@ const struct ioctl_row ioctl_table[] = {
 	{ IOCTL(KVM_SET_SIGNAL_MASK), .kinds = ON(OBJECT_VCPU),
 	  ARGUMENT(RAW, struct kvm_signal_mask), .handler = ioctl_vcpu_set_signal_mask,
 	  .fields = signal_mask_fields, .section = "4.21" },
+	{ IOCTL(KVM_SMI), .kinds = ON(OBJECT_VCPU), NO_ARGUMENT, .handler = ioctl_vcpu_smi,
+	  .section = "4.96" },
 	{ IOCTL(KVM_NMI), .kinds = ON(OBJECT_VCPU), NO_ARGUMENT, .handler = ioctl_vcpu_nmi,
 	  .section = "4.64" },
 	{ IOCTL(KVM_SET_GUEST_DEBUG), .kinds = ON(OBJECT_VCPU),
@@ -447,7 +449,6 @@ const struct ioctl_row ioctl_table[] = {
 	/* Not offered: named for the trace, answered as a KVM without the feature does. */
 	{ IOCTL(KVM_GET_SUPPORTED_HV_CPUID), .kinds = ON(OBJECT_SYSTEM) | ON(OBJECT_VCPU),
 	  .absent = EINVAL, .section = "4.118" },
-	{ IOCTL(KVM_SMI), .kinds = ON(OBJECT_VCPU), .absent = ENOTTY, .section = "4.96" },
 	{ IOCTL(KVM_GET_NESTED_STATE), .kinds = ON(OBJECT_VCPU), .absent = EINVAL },
 	{ IOCTL(KVM_SET_NESTED_STATE), .kinds = ON(OBJECT_VCPU), .absent = EINVAL },
 	{ IOCTL(KVM_GET_ONE_REG), .kinds = ON(OBJECT_VCPU), .absent = EINVAL,

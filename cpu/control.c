@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cpu/smm.h"
+
 #define CR0_KNOWN (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM |         \
 		   CR0_NW | CR0_CD | CR0_PG)
 #define CR3_NO_FLUSH (1ull << 63)
@@ -53,7 +55,7 @@ int control_read_pdptrs(struct vcpu *vcpu, uint64_t cr3, uint64_t pdptr[4])
 {
 	unsigned i;
 
-	if (memory_read(vcpu->vm->memory, vcpu->mmu.slots, cr3 & 0xffffffe0, pdptr, 32))
+	if (smm_read_physical(vcpu, cr3 & 0xffffffe0, pdptr, 32))
 		return -EFAULT;
 	for (i = 0; i < 4; i++)
 		if ((pdptr[i] & 1) && (pdptr[i] & (PDPTE_RESERVED | physical_reserved(vcpu))))

@@ -4,6 +4,8 @@
 
 #include <linux/kvm_para.h>
 
+#include "cpu/smm.h"
+
 #ifndef KVM_FEATURE_POLL_CONTROL
 #define KVM_FEATURE_POLL_CONTROL 12
 #endif
@@ -69,6 +71,8 @@ const struct msr_row msr_table[] = {
 	  .writable = ALL },
 	{ ONE(MSR_UCODE_REV), "UCODE_REV", MSR_LISTED | MSR_FEATURE | MSR_GUEST_DROPPED,
 	  STORE(ucode_rev), .reset = 1ull << 32, .writable = ALL },
+	{ ONE(MSR_SMBASE), "SMBASE", MSR_LISTED | MSR_HOST_ONLY, STORE(smbase),
+	  .reset = SMBASE_AT_RESET, .writable = ALL },
 	{ RANGE(0xc1, 2), "P6_PERFCTR", IGNORES },
 	{ ONE(0xcd), "FSB_FREQ", MSR_READ_ONLY, .reset = 3 },
 	{ ONE(MSR_PLATFORM_INFO), "PLATFORM_INFO", MSR_LISTED | MSR_FEATURE | MSR_GUEST_READS,

@@ -103,12 +103,16 @@ static void process_requests(struct vcpu *vcpu)
 	}
 	if (requests & VCPU_REQUEST_UNHALT)
 		vcpu->unhalted = true;
-	if (requests & VCPU_REQUEST_INIT) {
+	if (requests & VCPU_REQUEST_SMI)
+		vcpu->state.events.smi_pending = true;
+	if ((requests & VCPU_REQUEST_INIT) && vcpu->state.in_smm) {
+		vcpu->init_latched = true;
+	} else if (requests & VCPU_REQUEST_INIT) {
 		vcpu_reset(vcpu, true);
 		vcpu->state.mp_state = vcpu->bsp ? KVM_MP_STATE_RUNNABLE :
 						   KVM_MP_STATE_INIT_RECEIVED;
 	}
-	if (requests & VCPU_REQUEST_SIPI)
+	if ((requests & VCPU_REQUEST_SIPI) && !vcpu->state.in_smm)
 		process_sipi(vcpu);
 }
 
@@ -176,7 +180,7 @@ static void save_run_state(struct vcpu *vcpu)
 	/* With only local APICs here (split), the window is for the client's PIC. */
 	run->ready_for_interrupt_injection =
 		irqchip_mode_of(vcpu->vm) == IRQCHIP_FULL || interrupt_window_open(vcpu);
-	run->flags = 0;
+	run->flags = vcpu->state.in_smm ? KVM_RUN_X86_SMM : 0;
 }
 
 static bool client_wants_window(struct vcpu *vcpu)

@@ -130,6 +130,8 @@ struct pending_events {
 	uint8_t shadow; /* KVM_X86_SHADOW_INT_MOV_SS | KVM_X86_SHADOW_INT_STI: for the next instruction */
 	uint8_t sipi_vector;
 	bool triple_fault;
+	bool smi_pending;
+	bool smm_inside_nmi; /* in SMM that interrupted an NMI handler */
 };
 
 struct cpu_state {

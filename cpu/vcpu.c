@@ -12,6 +12,7 @@
 #include "cpu/flags.h"
 #include "cpu/msr.h"
 #include "cpu/msr_filter.h"
+#include "cpu/smm.h"
 
 /* ---- the local APIC's host ---- */
 
@@ -27,7 +28,7 @@ static void lapic_signalled(void *opaque, enum lapic_signal signal, uint8_t vect
 		vcpu_nmi(vcpu);
 		break;
 	case LAPIC_SIGNAL_SMI:
-		/* No SMM yet: KVM_CAP_X86_SMM is absent, and so the SMI goes nowhere. */
+		vcpu_request(vcpu, VCPU_REQUEST_SMI);
 		break;
 	case LAPIC_SIGNAL_INIT:
 		vcpu_request(vcpu, VCPU_REQUEST_INIT);
@@ -118,7 +119,8 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	s->dr6 = 0xffff0ff0;
 	s->dr7 = 0x400;
 	memset(&s->events, 0, sizeof(s->events));
-	s->in_smm = false;
+	smm_set(vcpu, false);
+	vcpu->init_latched = false;
 	memset(&vcpu->replay, 0, sizeof(vcpu->replay));
 	if (!init) {
 		s->xcr0 = 1;

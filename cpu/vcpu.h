@@ -86,6 +86,7 @@ struct vcpu {
 	struct replay replay;
 	uint64_t replay_rip;  /* where the last KVM_RUN left: answers are for this instruction */
 	int run_error;
+	bool init_latched;    /* INIT that came in SMM: RSM lets it through */
 	bool unhalted;        /* KVM_HC_KICK_CPU came: the current or next HLT ends */
 	atomic_uint nmi_queue; /* NMIs since VCPU_REQUEST_NMI was last seen */
 

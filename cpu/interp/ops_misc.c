@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* CPUID, time stamps, HLT, MONITOR and MWAIT. Source: Intel SDM volume 2. */
 #include "cpu/interp/system.h"
+#include "cpu/smm.h"
 
 void op_ud(struct vcpu *cpu, const struct insn *insn)
 {
@@ -29,6 +30,19 @@ void op_cpuid(struct vcpu *cpu, const struct insn *insn)
 	s->gpr[GPR_RCX] = registers[2];
 	s->gpr[GPR_RDX] = registers[3];
 	END_BLOCK(cpu, insn);
+}
+
+/* ---- system management mode ---- */
+
+void op_rsm(struct vcpu *cpu, const struct insn *insn)
+{
+	if (!cpu->state.in_smm)
+		exception_ud(cpu, insn);
+	system_begin(cpu, insn);
+	if (smm_leave(cpu)) {
+		cpu->state.events.triple_fault = true;
+		event_check(cpu);
+	}
 }
 
 /* ---- time ---- */
