@@ -51,9 +51,10 @@ static const struct statistic vcpu_statistics[] = {
 	VCPU_COUNT(insn_emulation_fail),
 	VCPU_COUNT(tlb_flush),
 	VCPU_COUNT(invlpg),
-	VCPU_COUNT(pf_taken),
-	VCPU_COUNT(pf_fixed),
-	VCPU_COUNT(preemption_reported),
+	VCPU_COUNT(pf_guest),
+	/* A miss of the software TLB is what a fault on a shadow page table is to KVM. */
+	{ "pf_fixed", COUNT, offsetof(struct vcpu, mmu.fills), NULL, 0 },
+	VCPU_COUNT(directed_yield_attempted),
 	{ "guest_mode", KVM_STATS_TYPE_INSTANT | KVM_STATS_UNIT_BOOLEAN | KVM_STATS_BASE_POW10,
 	  offsetof(struct vcpu, stats.guest_mode), NULL, 0 },
 	/* FauxKVM's own: blocks of guest code decoded, and compared with memory again. */
@@ -75,9 +76,15 @@ static uint64_t vm_memslots(const struct vm *vm)
 	return count;
 }
 
+static uint64_t vm_remote_tlb_flush(const struct vm *vm)
+{
+	return atomic_load(&vm->remote_tlb_flush);
+}
+
 static const struct statistic vm_statistics[] = {
 	{ "vcpus", LEVEL, 0, vm_vcpus, 0 },
 	{ "memslots", LEVEL, 0, vm_memslots, 0 },
+	{ "remote_tlb_flush", COUNT, 0, vm_remote_tlb_flush, 0 },
 };
 
 static uint64_t statistic_value(const struct statistic *statistic, const struct stats_object *stats)

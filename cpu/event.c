@@ -51,6 +51,7 @@ void event_raise(struct vcpu *vcpu, uint8_t vector, bool has_error, uint32_t err
 
 void event_raise_page_fault(struct vcpu *vcpu, uint64_t address, uint32_t error)
 {
+	vcpu->stats.pf_guest++;
 	/* CR2 is also the second fault's when the two become #DF. */
 	vcpu->state.cr2 = address;
 	event_raise(vcpu, VECTOR_PF, true, error);

@@ -469,6 +469,7 @@ static int run_once(struct vcpu *vcpu)
 		if (interrupt_window_open(vcpu)) {
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			vcpu->stats.irq_window_exits++;
+			vcpu->stats.request_irq_exits++;
 			return 0;
 		}
 	}

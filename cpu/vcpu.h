@@ -134,8 +134,8 @@ struct vcpu {
 		uint64_t exits, io_exits, mmio_exits, signal_exits, halt_exits, halt_wakeup,
 			irq_injections, nmi_injections, halt_attempted_poll, halt_successful_poll,
 			halt_poll_success_ns, halt_poll_fail_ns, halt_wait_ns, request_irq_exits, irq_window_exits,
-			hypercalls, insn_emulation, insn_emulation_fail, tlb_flush, invlpg, pf_taken,
-			pf_fixed, guest_mode, preemption_reported, blocks, verified;
+			hypercalls, insn_emulation, insn_emulation_fail, tlb_flush, invlpg, pf_guest,
+			guest_mode, directed_yield_attempted, blocks, verified;
 	} stats;
 };
 

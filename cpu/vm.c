@@ -28,6 +28,7 @@ static void revoke(struct vm *vm, unsigned requests, struct mmu *self)
 	}
 	if (count == (own ? 1 : 0))
 		return;
+	atomic_fetch_add(&vm->remote_tlb_flush, 1);
 	if (own)
 		mode = atomic_exchange(&own->mode, VCPU_OUTSIDE);
 	for (i = 0; i < count; i++) {

@@ -40,6 +40,7 @@ struct vm {
 	struct vcpu *_Atomic vcpus[VM_VCPUS_MAX];
 	atomic_uint vcpu_count;
 
+	atomic_uint_fast64_t remote_tlb_flush; /* statistics: vCPUs made to let go of translations */
 	uint32_t bsp_vcpu_id;          /* KVM_SET_BOOT_CPU_ID */
 	uint64_t disabled_quirks;      /* KVM_CAP_DISABLE_QUIRKS(2); see vm_disabled_quirks() */
 	uint64_t disabled_exits;       /* KVM_CAP_X86_DISABLE_EXITS */

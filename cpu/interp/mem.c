@@ -141,6 +141,9 @@ static void check_mmio_insn(struct vcpu *cpu, const struct insn *insn)
 
 	if (x87 && !status)
 		interp_emulation_error(cpu, insn);
+	/* Once for an instruction, however often it is begun. */
+	if (cpu->interp->alone && !cpu->replay.count)
+		cpu->stats.insn_emulation++;
 }
 
 static void mmio_read(struct vcpu *cpu, const struct insn *insn, uint64_t gpa, uint8_t *data,

@@ -108,6 +108,7 @@ static uint64_t hypercall(struct vcpu *cpu, const struct insn *insn, uint64_t nr
 	case KVM_HC_SCHED_YIELD:
 		if (!vcpu_pv_feature(cpu, KVM_FEATURE_PV_SCHED_YIELD))
 			break;
+		cpu->stats.directed_yield_attempted++;
 		return 0;
 	case KVM_HC_MAP_GPA_RANGE:
 		return map_gpa_range(cpu, insn, argument);
