@@ -73,6 +73,8 @@ bool exit_emulation_error(struct vcpu *vcpu)
 	uint8_t bytes[15];
 	unsigned count = fetch_bytes(vcpu, bytes);
 
+	/* What user space has answered was for an instruction that will not be completed. */
+	vcpu->replay.count = vcpu->replay.next = 0;
 	vcpu->stats.insn_emulation_fail++;
 	log_disassembly(vcpu, bytes, count);
 	/* As KVM: a guest's user program gets #UD; its kernel gets it too if user space goes on. */

@@ -168,7 +168,6 @@ void interp_alone(struct vcpu *cpu, const struct insn *insn)
 _Noreturn void interp_emulation_error(struct vcpu *cpu, const struct insn *insn)
 {
 	cpu->state.rip = insn_ip(cpu, insn);
-	cpu->replay.count = cpu->replay.next = 0;
 	cpu->interp->reason = exit_emulation_error(cpu) ? ENGINE_EXIT : ENGINE_EXCEPTION;
 	leave(cpu, INTERP_REASON);
 }

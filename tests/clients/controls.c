@@ -204,6 +204,34 @@ static void emulation_failure_is_ud(void)
 	vcpu_expect_out(&vcpu, 0x13, 1);
 }
 
+/* The code is gone when its access has been answered: #UD for a user program, and no hang. */
+GUEST(user_in_code, 64, "in $0x10, %al; hlt");
+
+static void code_gone_in_user_mode(void)
+{
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+	struct vm vm;
+	struct vcpu vcpu;
+	uint8_t *page = pages_alloc(0x1000);
+
+	VM_BOOT(&vm, &vcpu, MODE_LONG, user_in_code);
+	CHECK_EQ(vm_set_slot(&vm, 1, 0, RAM_BYTES, 0x1000, page), 0);
+	memcpy(page, user_in_code, user_in_code_end - user_in_code);
+	vcpu_get_sregs(&vcpu, &sregs);
+	sregs.cs.dpl = sregs.ss.dpl = 3;
+	sregs.cs.selector = SEL_UCODE64;
+	sregs.ss.selector = SEL_UDATA;
+	vcpu_set_sregs(&vcpu, &sregs);
+	vcpu_get_regs(&vcpu, &regs);
+	regs.rip = RAM_BYTES;
+	regs.rflags |= 3 << 12; /* I/O privilege */
+	vcpu_set_regs(&vcpu, &regs);
+	vcpu_expect(&vcpu, KVM_EXIT_IO);
+	CHECK_EQ(vm_set_slot(&vm, 1, 0, RAM_BYTES, 0, page), 0);
+	vcpu_expect(&vcpu, KVM_EXIT_SHUTDOWN); /* there is no handler */
+}
+
 /* ---- exits that can be switched off ---- */
 
 GUEST(hlt_code, 64, "hlt; out %al, $0x10; hlt");
@@ -301,6 +329,7 @@ static const struct test_case cases[] = {
 	{ "map_gpa_range", map_gpa_range },
 	{ "emulation_failure", emulation_failure },
 	{ "emulation_failure_is_ud", emulation_failure_is_ud },
+	{ "code_gone_in_user_mode", code_gone_in_user_mode },
 	{ "hlt_in_guest", hlt_in_guest },
 	{ "ins_count_changed", ins_count_changed },
 	{ "boot_id_bounds_ids", boot_id_bounds_ids },
