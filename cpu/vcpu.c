@@ -269,8 +269,11 @@ void vcpu_update_steal_time(struct vcpu *vcpu)
 	if (now >= vcpu->steal_due) {
 		vcpu->steal_due = now + STEAL_TIME_INTERVAL;
 		now = run_delay();
-		stolen = vcpu->steal_seen ? now - vcpu->steal_seen : 0;
+		/* Another thread may run the vCPU now, and its delay be smaller. */
+		if (vcpu->steal_known && now > vcpu->steal_seen)
+			stolen = now - vcpu->steal_seen;
 		vcpu->steal_seen = now;
+		vcpu->steal_known = true;
 	}
 	if (!(msr & 1) || memory_read(memory, NULL, gpa, &record, sizeof(record)))
 		return;

@@ -123,6 +123,7 @@ struct vcpu {
 	uint8_t sipi_request_vector;
 	bool clock_paused;      /* KVM_KVMCLOCK_CTRL */
 	uint64_t steal_seen;    /* the thread's run delay when steal time was last told; ns */
+	bool steal_known;       /* steal_seen is valid; a delay of 0 is */
 	uint64_t steal_due;     /* when the run delay is looked at again; CLOCK_MONOTONIC ns */
 	uint64_t steal_tick;    /* when the guest is told again without an exit */
 
