@@ -4,6 +4,7 @@
  * what it stands for works; what is not in the table is answered with 0.
  */
 #include <errno.h>
+#include <linux/kvm_para.h>
 #include <unistd.h>
 
 #include "abi/internal.h"
@@ -15,6 +16,18 @@
 	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |                  \
 	 KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |                \
 	 KVM_GUESTDBG_BLOCKIRQ)
+
+/* Those that concern caching (CD_NW_CLEARED) and shadow pages (SLOT_ZAP_ALL) have nothing to act on. */
+#define QUIRKS                                                                                     \
+	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED |                             \
+	 KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |                            \
+	 KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_FIX_HYPERCALL_INSN |                   \
+	 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS | KVM_X86_QUIRK_SLOT_ZAP_ALL |                        \
+	 KVM_X86_QUIRK_STUFF_FEATURE_MSRS)
+#define DISABLED_EXITS (KVM_X86_DISABLE_EXITS_PAUSE | KVM_X86_DISABLE_EXITS_HLT)
+#define HYPERCALL_EXITS (1 << KVM_HC_MAP_GPA_RANGE)
+#define MSR_EXIT_REASONS                                                                           \
+	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER)
 
 /* ---- values that depend on something ---- */
 
@@ -50,7 +63,9 @@ static long enable_max_vcpu_id(struct vm_object *vm, const struct kvm_enable_cap
 		return -EINVAL;
 	pthread_mutex_lock(&vm->vm->lock);
 	/* Once set it stays; 0 leaves it unset. */
-	if (!vm->max_vcpu_ids)
+	if (vm->vm->bsp_vcpu_id > cap->args[0])
+		r = -EINVAL;
+	else if (!vm->max_vcpu_ids)
 		vm->max_vcpu_ids = cap->args[0];
 	else if (vm->max_vcpu_ids != cap->args[0])
 		r = -EINVAL;
@@ -73,9 +88,64 @@ static long enable_manual_dirty_log(struct vm_object *vm, const struct kvm_enabl
 
 static long enable_disable_quirks(struct vm_object *vm, const struct kvm_enable_cap *cap)
 {
+	/* Once disabled a quirk stays so. */
+	__atomic_fetch_or(&vm->vm->disabled_quirks, cap->args[0] & QUIRKS, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static long enable_disable_quirks2(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	return cap->args[0] & ~(uint64_t)QUIRKS ? -EINVAL : enable_disable_quirks(vm, cap);
+}
+
+static long enable_disable_exits(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(uint64_t)KVM_X86_DISABLE_VALID_EXITS)
+		return -EINVAL;
+	__atomic_fetch_or(&vm->vm->disabled_exits, cap->args[0] & DISABLED_EXITS,
+			  __ATOMIC_RELAXED);
+	return 0;
+}
+
+static long enable_emulation_failure(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~1ull)
+		return -EINVAL;
+	__atomic_store_n(&vm->vm->exit_on_emulation_error, cap->args[0], __ATOMIC_RELAXED);
+	return 0;
+}
+
+static long enable_halt_poll(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] >> 32)
+		return -EINVAL;
+	__atomic_store_n(&vm->vm->halt_poll_ns, cap->args[0], __ATOMIC_RELAXED);
+	return 0;
+}
+
+static long enable_apic_bus_cycle(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	const uint64_t longest = ~0ull / ((uint64_t)UINT32_MAX * 128);
+	long r;
+
+	if (!cap->args[0] || cap->args[0] > longest)
+		return -EINVAL;
 	pthread_mutex_lock(&vm->vm->lock);
-	vm->vm->disabled_quirks = cap->args[0];
+	if (!vm->vm->irqchip)
+		r = -ENXIO;
+	else if (atomic_load(&vm->vm->vcpu_count))
+		r = -EINVAL;
+	else
+		r = irqchip_set_bus_cycle_ns(vm->vm->irqchip, cap->args[0]);
 	pthread_mutex_unlock(&vm->vm->lock);
+	return r;
+}
+
+static long enable_exit_hypercall(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(uint64_t)HYPERCALL_EXITS)
+		return -EINVAL;
+	__atomic_store_n(&vm->vm->hypercall_exits, cap->args[0], __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -92,6 +162,28 @@ static long enable_triple_fault_event(struct vm_object *vm, const struct kvm_ena
 	pthread_mutex_lock(&vm->vm->lock);
 	vm->vm->triple_fault_event = cap->args[0] & 1;
 	pthread_mutex_unlock(&vm->vm->lock);
+	return 0;
+}
+
+static long enable_user_space_msr(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(uint64_t)MSR_EXIT_REASONS)
+		return -EINVAL;
+	__atomic_store_n(&vm->vm->user_msr_mask, cap->args[0], __ATOMIC_RELAXED);
+	return 0;
+}
+
+static long enable_platform_info(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	__atomic_store_n(&vm->vm->hide_platform_info, !cap->args[0], __ATOMIC_RELAXED);
+	return 0;
+}
+
+/* ---- KVM_ENABLE_CAP on a vCPU ---- */
+
+static long enable_enforce_pv(struct vcpu_object *vcpu, const struct kvm_enable_cap *cap)
+{
+	vcpu->vcpu->enforce_pv = cap->args[0];
 	return 0;
 }
 
@@ -154,6 +246,9 @@ const struct capability_row capability_table[] = {
 	{ CAP(KVM_CAP_ENABLE_CAP_VM), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_IOEVENTFD_NO_LENGTH), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_CHECK_EXTENSION_VM), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_X86_SMM), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_MULTI_ADDRESS_SPACE), EVERYWHERE(MEMORY_ADDRESS_SPACES),
+	  .note = "the second is SMM's" },
 	{ CAP(KVM_CAP_DISABLE_QUIRKS), EVERYWHERE(1), .enable_vm = enable_disable_quirks },
 	{ CAP(KVM_CAP_SPLIT_IRQCHIP), EVERYWHERE(1), .enable_vm = vm_enable_split_irqchip },
 	{ CAP(KVM_CAP_IOEVENTFD_ANY_LENGTH), EVERYWHERE(1) },
@@ -165,10 +260,31 @@ const struct capability_row capability_table[] = {
 	{ CAP(KVM_CAP_IMMEDIATE_EXIT), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_GET_MSR_FEATURES), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_COALESCED_PIO), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_X86_DISABLE_EXITS), EVERYWHERE(DISABLED_EXITS), .note = "PAUSE and HLT",
+	  .enable_vm = enable_disable_exits },
+	{ CAP(KVM_CAP_HALT_POLL), EVERYWHERE(1), .enable_vm = enable_halt_poll },
+	{ CAP(KVM_CAP_X86_APIC_BUS_CYCLES_NS), EVERYWHERE(IRQCHIP_BUS_CYCLE_NS),
+	  .note = "the default, in ns", .enable_vm = enable_apic_bus_cycle },
+	{ CAP(KVM_CAP_EXIT_HYPERCALL), EVERYWHERE(HYPERCALL_EXITS), .note = "KVM_HC_MAP_GPA_RANGE",
+	  .enable_vm = enable_exit_hypercall },
+	{ CAP(KVM_CAP_EXIT_ON_EMULATION_FAILURE), EVERYWHERE(1),
+	  .enable_vm = enable_emulation_failure },
+	{ CAP(KVM_CAP_DISABLE_QUIRKS2), EVERYWHERE(QUIRKS), .note = "quirks",
+	  .enable_vm = enable_disable_quirks2 },
+	{ CAP(KVM_CAP_STEAL_TIME), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_ASYNC_PF), EVERYWHERE(1), .note = "pages are never late" },
+	{ CAP(KVM_CAP_ASYNC_PF_INT), EVERYWHERE(1), .note = "pages are never late" },
+	{ CAP(KVM_CAP_PCI_SEGMENT), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_IOAPIC_POLARITY_IGNORED), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_X86_GUEST_MODE), EVERYWHERE(1), .note = "no guest is ever in guest mode" },
+	{ CAP(KVM_CAP_MSR_PLATFORM_INFO), EVERYWHERE(1), .enable_vm = enable_platform_info },
 	{ CAP(KVM_CAP_EXCEPTION_PAYLOAD), EVERYWHERE(1), .enable_vm = enable_exception_payload },
 	{ CAP(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2),
 	  EVERYWHERE(KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET),
 	  .enable_vm = enable_manual_dirty_log },
+	{ CAP(KVM_CAP_X86_USER_SPACE_MSR), EVERYWHERE(1), .enable_vm = enable_user_space_msr },
+	{ CAP(KVM_CAP_X86_MSR_FILTER), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_ENFORCE_PV_FEATURE_CPUID), EVERYWHERE(1), .enable_vcpu = enable_enforce_pv },
 	{ CAP(KVM_CAP_SET_GUEST_DEBUG2), EVERYWHERE(GUESTDBG_FLAGS), .note = "flags" },
 	{ CAP(KVM_CAP_SREGS2), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_BINARY_STATS_FD), EVERYWHERE(1) },

@@ -179,6 +179,7 @@ long ioctl_system_get_msr_feature_index_list(struct ioctl_call *call);
 long ioctl_system_get_msrs(struct ioctl_call *call);
 long ioctl_vcpu_get_msrs(struct ioctl_call *call);
 long ioctl_vcpu_set_msrs(struct ioctl_call *call);
+long ioctl_vm_set_msr_filter(struct ioctl_call *call);
 
 /* ---- device.c ---- */
 long ioctl_vm_create_device(struct ioctl_call *call);
@@ -236,6 +237,7 @@ long ioctl_vcpu_has_lapic(struct ioctl_call *call);
 long ioctl_vcpu_get_lapic(struct ioctl_call *call);
 long ioctl_vcpu_set_lapic(struct ioctl_call *call);
 long ioctl_vcpu_interrupt(struct ioctl_call *call);
+long ioctl_vcpu_smi(struct ioctl_call *call);
 long ioctl_vcpu_nmi(struct ioctl_call *call);
 long ioctl_vcpu_tpr_access_reporting(struct ioctl_call *call);
 long ioctl_vcpu_set_vapic_addr(struct ioctl_call *call);

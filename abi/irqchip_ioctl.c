@@ -331,6 +331,12 @@ long ioctl_vcpu_interrupt(struct ioctl_call *call)
 	return 0;
 }
 
+long ioctl_vcpu_smi(struct ioctl_call *call)
+{
+	vcpu_request(call_vcpu(call), VCPU_REQUEST_SMI);
+	return 0;
+}
+
 long ioctl_vcpu_nmi(struct ioctl_call *call)
 {
 	vcpu_nmi(call_vcpu(call));

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "abi/internal.h"
+#include "cpu/msr_filter.h"
 
 #define ENTRIES_OFFSET offsetof(struct kvm_msrs, entries)
 #define INDICES_OFFSET offsetof(struct kvm_msr_list, indices)
@@ -112,4 +113,57 @@ long ioctl_vcpu_get_msrs(struct ioctl_call *call)
 long ioctl_vcpu_set_msrs(struct ioctl_call *call)
 {
 	return each_msr(call, call_vcpu(call), write_msr, false);
+}
+
+/* ---- the filter: KVM document 4.97 ---- */
+
+_Static_assert(MSR_FILTER_RANGES == KVM_MSR_FILTER_MAX_RANGES, "ranges of the interface");
+
+static long add_range(struct ioctl_call *call, struct msr_filter *filter,
+		      const struct kvm_msr_filter_range *range)
+{
+	/* The kernel copies whole words of the bitmap. */
+	size_t words = ((size_t)range->nmsrs + 63) / 64, bytes = words * 8;
+	uint8_t *bitmap;
+
+	if (!range->nmsrs)
+		return 0;
+	if (range->flags & ~(KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE) || !range->flags)
+		return -EINVAL;
+	if (bytes > KVM_MSR_FILTER_MAX_BITMAP_SIZE)
+		return -EINVAL;
+	bitmap = msr_filter_add(filter, range->flags, range->base, range->nmsrs);
+	if (!bitmap)
+		return -ENOMEM;
+	return copy_in(call, bitmap, (uintptr_t)range->bitmap, bytes);
+}
+
+long ioctl_vm_set_msr_filter(struct ioctl_call *call)
+{
+	const struct kvm_msr_filter *request = call->data;
+	bool empty = true, allow;
+	struct msr_filter *filter;
+	unsigned i;
+	long r;
+
+	if (request->flags & ~KVM_MSR_FILTER_DEFAULT_DENY)
+		return -EINVAL;
+	for (i = 0; i < KVM_MSR_FILTER_MAX_RANGES; i++)
+		empty &= !request->ranges[i].nmsrs;
+	/* Denying everything would leave a guest that cannot even start. */
+	allow = !(request->flags & KVM_MSR_FILTER_DEFAULT_DENY);
+	if (empty && !allow)
+		return -EINVAL;
+	filter = msr_filter_create(allow);
+	if (!filter)
+		return -ENOMEM;
+	for (i = 0; i < KVM_MSR_FILTER_MAX_RANGES; i++) {
+		r = add_range(call, filter, &request->ranges[i]);
+		if (r) {
+			msr_filter_put(filter);
+			return r;
+		}
+	}
+	msr_filter_install(call_vm(call)->vm, filter);
+	return 0;
 }

@@ -125,6 +125,28 @@ static long call_handler(const struct ioctl_row *row, struct ioctl_call *call, v
 	return result;
 }
 
+/* A thread that is cancelled inside an ioctl must not leave a vCPU that nobody can use. */
+static void vcpu_abandoned(void *argument)
+{
+	struct vcpu_object *object = argument;
+
+	atomic_store(&object->vcpu->mode, VCPU_OUTSIDE);
+	pthread_mutex_unlock(&object->mutex);
+}
+
+static long call_locked(struct vcpu_object *object, const struct ioctl_row *row,
+			struct ioctl_call *call, void *data)
+{
+	long result;
+
+	pthread_mutex_lock(&object->mutex);
+	pthread_cleanup_push(vcpu_abandoned, object);
+	result = call_handler(row, call, data);
+	pthread_cleanup_pop(0);
+	pthread_mutex_unlock(&object->mutex);
+	return result;
+}
+
 long object_ioctl(struct object *object, struct client *client, unsigned request,
 		  unsigned long argument)
 {
@@ -142,10 +164,9 @@ long object_ioctl(struct object *object, struct client *client, unsigned request
 		if (object->kind == OBJECT_VCPU && !row->without_lock)
 			mutex = &((struct vcpu_object *)object)->mutex;
 		if (mutex)
-			pthread_mutex_lock(mutex);
-		result = call_handler(row, &call, data);
-		if (mutex)
-			pthread_mutex_unlock(mutex);
+			result = call_locked((struct vcpu_object *)object, row, &call, data);
+		else
+			result = call_handler(row, &call, data);
 	} else if (row) {
 		result = -row->absent;
 	} else {

@@ -20,11 +20,15 @@ struct statistic {
 	uint32_t flags;
 	size_t offset; /* of a uint64_t in struct vcpu */
 	uint64_t (*value)(const struct vm *vm);
+	int16_t exponent;
 };
 
 #define COUNT (KVM_STATS_TYPE_CUMULATIVE | KVM_STATS_UNIT_NONE | KVM_STATS_BASE_POW10)
 #define LEVEL (KVM_STATS_TYPE_INSTANT | KVM_STATS_UNIT_NONE | KVM_STATS_BASE_POW10)
-#define VCPU_COUNT(field) { #field, COUNT, offsetof(struct vcpu, stats.field), NULL }
+#define VCPU_COUNT(field) { #field, COUNT, offsetof(struct vcpu, stats.field), NULL, 0 }
+#define VCPU_NS(field)                                                                             \
+	{ #field, KVM_STATS_TYPE_CUMULATIVE | KVM_STATS_UNIT_SECONDS | KVM_STATS_BASE_POW10,       \
+	  offsetof(struct vcpu, stats.field), NULL, -9 }
 
 static const struct statistic vcpu_statistics[] = {
 	VCPU_COUNT(exits),
@@ -35,6 +39,11 @@ static const struct statistic vcpu_statistics[] = {
 	VCPU_COUNT(request_irq_exits),
 	VCPU_COUNT(halt_exits),
 	VCPU_COUNT(halt_wakeup),
+	VCPU_COUNT(halt_attempted_poll),
+	VCPU_COUNT(halt_successful_poll),
+	VCPU_NS(halt_poll_success_ns),
+	VCPU_NS(halt_poll_fail_ns),
+	VCPU_NS(halt_wait_ns),
 	VCPU_COUNT(irq_injections),
 	VCPU_COUNT(nmi_injections),
 	VCPU_COUNT(hypercalls),
@@ -42,11 +51,12 @@ static const struct statistic vcpu_statistics[] = {
 	VCPU_COUNT(insn_emulation_fail),
 	VCPU_COUNT(tlb_flush),
 	VCPU_COUNT(invlpg),
-	VCPU_COUNT(pf_taken),
-	VCPU_COUNT(pf_fixed),
-	VCPU_COUNT(preemption_reported),
+	VCPU_COUNT(pf_guest),
+	/* A miss of the software TLB is what a fault on a shadow page table is to KVM. */
+	{ "pf_fixed", COUNT, offsetof(struct vcpu, mmu.fills), NULL, 0 },
+	VCPU_COUNT(directed_yield_attempted),
 	{ "guest_mode", KVM_STATS_TYPE_INSTANT | KVM_STATS_UNIT_BOOLEAN | KVM_STATS_BASE_POW10,
-	  offsetof(struct vcpu, stats.guest_mode), NULL },
+	  offsetof(struct vcpu, stats.guest_mode), NULL, 0 },
 	/* FauxKVM's own: blocks of guest code decoded, and compared with memory again. */
 	VCPU_COUNT(blocks),
 	VCPU_COUNT(verified),
@@ -66,9 +76,15 @@ static uint64_t vm_memslots(const struct vm *vm)
 	return count;
 }
 
+static uint64_t vm_remote_tlb_flush(const struct vm *vm)
+{
+	return atomic_load(&vm->remote_tlb_flush);
+}
+
 static const struct statistic vm_statistics[] = {
-	{ "vcpus", LEVEL, 0, vm_vcpus },
-	{ "memslots", LEVEL, 0, vm_memslots },
+	{ "vcpus", LEVEL, 0, vm_vcpus, 0 },
+	{ "memslots", LEVEL, 0, vm_memslots, 0 },
+	{ "remote_tlb_flush", COUNT, 0, vm_remote_tlb_flush, 0 },
 };
 
 static uint64_t statistic_value(const struct statistic *statistic, const struct stats_object *stats)
@@ -109,6 +125,7 @@ static uint8_t *lay_out(const struct stats_object *stats, size_t *bytes)
 	for (i = 0; i < count; i++) {
 		const struct kvm_stats_desc descriptor = {
 			.flags = list[i].flags,
+			.exponent = list[i].exponent,
 			.size = 1,
 			.offset = i * sizeof(uint64_t),
 		};

@@ -40,6 +40,12 @@ FIELDS(msrs) = {
 	DECIMAL(struct kvm_msrs, nmsrs),
 	{ 0 },
 };
+FIELDS(msr_filter) = {
+	HEX(struct kvm_msr_filter, flags),
+	HEX(struct kvm_msr_filter, ranges[0].base),
+	DECIMAL(struct kvm_msr_filter, ranges[0].nmsrs),
+	{ 0 },
+};
 FIELDS(cpuid) = {
 	DECIMAL(struct kvm_cpuid2, nent),
 	{ 0 },
@@ -281,6 +287,9 @@ const struct ioctl_row ioctl_table[] = {
 	  .handler = ioctl_vm_set_boot_cpu_id, .section = "4.41" },
 	{ IOCTL(KVM_ENABLE_CAP), .kinds = ON(OBJECT_VM), ARGUMENT(IN, struct kvm_enable_cap),
 	  .handler = ioctl_vm_enable_cap, .fields = enable_cap_fields, .section = "4.37" },
+	{ IOCTL(KVM_X86_SET_MSR_FILTER), .kinds = ON(OBJECT_VM),
+	  ARGUMENT(IN, struct kvm_msr_filter), .handler = ioctl_vm_set_msr_filter,
+	  .fields = msr_filter_fields, .section = "4.97" },
 	{ IOCTL(KVM_CREATE_DEVICE), .kinds = ON(OBJECT_VM),
 	  ARGUMENT(INOUT, struct kvm_create_device), .handler = ioctl_vm_create_device,
 	  .fields = create_device_fields, .section = "4.79" },
@@ -396,6 +405,8 @@ const struct ioctl_row ioctl_table[] = {
 	{ IOCTL(KVM_SET_SIGNAL_MASK), .kinds = ON(OBJECT_VCPU),
 	  ARGUMENT(RAW, struct kvm_signal_mask), .handler = ioctl_vcpu_set_signal_mask,
 	  .fields = signal_mask_fields, .section = "4.21" },
+	{ IOCTL(KVM_SMI), .kinds = ON(OBJECT_VCPU), NO_ARGUMENT, .handler = ioctl_vcpu_smi,
+	  .section = "4.96" },
 	{ IOCTL(KVM_NMI), .kinds = ON(OBJECT_VCPU), NO_ARGUMENT, .handler = ioctl_vcpu_nmi,
 	  .section = "4.64" },
 	{ IOCTL(KVM_SET_GUEST_DEBUG), .kinds = ON(OBJECT_VCPU),
@@ -438,7 +449,6 @@ const struct ioctl_row ioctl_table[] = {
 	/* Not offered: named for the trace, answered as a KVM without the feature does. */
 	{ IOCTL(KVM_GET_SUPPORTED_HV_CPUID), .kinds = ON(OBJECT_SYSTEM) | ON(OBJECT_VCPU),
 	  .absent = EINVAL, .section = "4.118" },
-	{ IOCTL(KVM_SMI), .kinds = ON(OBJECT_VCPU), .absent = ENOTTY, .section = "4.96" },
 	{ IOCTL(KVM_GET_NESTED_STATE), .kinds = ON(OBJECT_VCPU), .absent = EINVAL },
 	{ IOCTL(KVM_SET_NESTED_STATE), .kinds = ON(OBJECT_VCPU), .absent = EINVAL },
 	{ IOCTL(KVM_GET_ONE_REG), .kinds = ON(OBJECT_VCPU), .absent = EINVAL,
@@ -452,8 +462,6 @@ const struct ioctl_row ioctl_table[] = {
 	{ IOCTL(KVM_SET_MEMORY_ATTRIBUTES), .kinds = ON(OBJECT_VM), .absent = ENOTTY },
 	{ IOCTL(KVM_RESET_DIRTY_RINGS), .kinds = ON(OBJECT_VM), .absent = ENOTTY },
 	{ IOCTL(KVM_SET_PMU_EVENT_FILTER), .kinds = ON(OBJECT_VM), .absent = ENOTTY },
-	{ IOCTL(KVM_X86_SET_MSR_FILTER), .kinds = ON(OBJECT_VM), .absent = ENOTTY,
-	  .section = "4.97" },
 	{ IOCTL(KVM_XEN_HVM_CONFIG), .kinds = ON(OBJECT_VM), .absent = ENOTTY },
 	{ IOCTL(KVM_HYPERV_EVENTFD), .kinds = ON(OBJECT_VM), .absent = ENOTTY },
 	{ IOCTL(KVM_MEMORY_ENCRYPT_OP), .kinds = ON(OBJECT_VM), .absent = ENOTTY },

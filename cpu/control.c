@@ -5,10 +5,15 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cpu/smm.h"
+
 #define CR0_KNOWN (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM |         \
 		   CR0_NW | CR0_CD | CR0_PG)
 #define CR3_NO_FLUSH (1ull << 63)
 #define PDPTE_RESERVED 0x1e6ull
+#define APIC_BASE_RESERVED 0x2ffull
+#define APIC_BASE_X2APIC (1ull << 10)
+#define APIC_BASE_ENABLE (1ull << 11)
 
 void vcpu_mode_changed(struct vcpu *vcpu)
 {
@@ -50,7 +55,7 @@ int control_read_pdptrs(struct vcpu *vcpu, uint64_t cr3, uint64_t pdptr[4])
 {
 	unsigned i;
 
-	if (memory_read(vcpu->vm->memory, vcpu->mmu.slots, cr3 & 0xffffffe0, pdptr, 32))
+	if (smm_read_physical(vcpu, cr3 & 0xffffffe0, pdptr, 32))
 		return -EFAULT;
 	for (i = 0; i < 4; i++)
 		if ((pdptr[i] & 1) && (pdptr[i] & (PDPTE_RESERVED | physical_reserved(vcpu))))
@@ -99,6 +104,22 @@ int control_write_cr0(struct vcpu *vcpu, uint64_t value)
 		vcpu_paging_changed(vcpu);
 	if ((old ^ value) & (CR0_PE | CR0_PG | CR0_AM))
 		vcpu_mode_changed(vcpu);
+	return 0;
+}
+
+int vcpu_set_apic_base(struct vcpu *vcpu, uint64_t value, bool host)
+{
+	uint64_t reserved = physical_reserved(vcpu) | APIC_BASE_RESERVED;
+
+	if (!vcpu->features.x2apic)
+		reserved |= APIC_BASE_X2APIC;
+	if (value & reserved)
+		return -EINVAL;
+	if (vcpu->lapic)
+		return lapic_set_base(vcpu->lapic, value, host);
+	if ((value & APIC_BASE_X2APIC) && !(value & APIC_BASE_ENABLE))
+		return -EINVAL;
+	vcpu->state.apic_base = value;
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cpu/exit.h"
+#include "cpu/smm.h"
 #include "util/guard.h"
 
 #define DR6_FIXED 0xfffe0ff0ull
@@ -50,6 +51,7 @@ void event_raise(struct vcpu *vcpu, uint8_t vector, bool has_error, uint32_t err
 
 void event_raise_page_fault(struct vcpu *vcpu, uint64_t address, uint32_t error)
 {
+	vcpu->stats.pf_guest++;
 	/* CR2 is also the second fault's when the two become #DF. */
 	vcpu->state.cr2 = address;
 	event_raise(vcpu, VECTOR_PF, true, error);
@@ -199,6 +201,12 @@ static int deliver_most_urgent(struct vcpu *vcpu)
 		return deliver_nmi(vcpu);
 	if (e->interrupt.injected && (interruptible || e->interrupt.soft))
 		return deliver_interrupt(vcpu);
+	if (e->smi_pending && !s->in_smm) {
+		e->smi_pending = false;
+		s->msr.smi_count++;
+		smm_enter(vcpu);
+		return ACCESS_OK;
+	}
 	if (e->nmi.pending && !e->nmi.masked && !e->shadow) {
 		e->nmi.pending--;
 		e->nmi.injected = true;
@@ -242,7 +250,7 @@ bool event_wakeup(struct vcpu *vcpu)
 
 	if (e->exception.pending || e->exception.injected || e->nmi.injected || e->triple_fault)
 		return true;
-	if (e->nmi.pending && !e->nmi.masked)
+	if ((e->nmi.pending && !e->nmi.masked) || (e->smi_pending && !vcpu->state.in_smm))
 		return true;
 	if (vcpu->unhalted) {
 		vcpu->unhalted = false;

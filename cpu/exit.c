@@ -67,14 +67,22 @@ static void log_disassembly(struct vcpu *vcpu, const uint8_t *bytes, unsigned co
 		   vcpu->id, s->seg[SEG_CS].selector, s->rip, s->cr0, hex, text);
 }
 
-void exit_emulation_error(struct vcpu *vcpu)
+bool exit_emulation_error(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 	uint8_t bytes[15];
 	unsigned count = fetch_bytes(vcpu, bytes);
 
+	/* What user space has answered was for an instruction that will not be completed. */
+	vcpu->replay.count = vcpu->replay.next = 0;
 	vcpu->stats.insn_emulation_fail++;
 	log_disassembly(vcpu, bytes, count);
+	/* As KVM: a guest's user program gets #UD; its kernel gets it too if user space goes on. */
+	if (!__atomic_load_n(&vcpu->vm->exit_on_emulation_error, __ATOMIC_RELAXED)) {
+		event_raise(vcpu, VECTOR_UD, false, 0);
+		if (state_cpl(&vcpu->state))
+			return false;
+	}
 	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
 	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
 	run->emulation_failure.flags = 0;
@@ -88,6 +96,7 @@ void exit_emulation_error(struct vcpu *vcpu)
 		       sizeof(run->emulation_failure.insn_bytes));
 		memcpy(run->emulation_failure.insn_bytes, bytes, count);
 	}
+	return true;
 }
 
 void exit_memory_fault(struct vcpu *vcpu, uint64_t gpa, uint64_t bytes, uint64_t flags)

@@ -3,12 +3,16 @@
 #ifndef FAUXKVM_CPU_EXIT_H
 #define FAUXKVM_CPU_EXIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct vcpu;
 
-/* KVM_EXIT_INTERNAL_ERROR, KVM_INTERNAL_ERROR_EMULATION with the bytes at RIP, and a log line. */
-void exit_emulation_error(struct vcpu *vcpu);
+/*
+ * The instruction at RIP cannot be executed: a log line and, true, KVM_EXIT_INTERNAL_ERROR with
+ * KVM_INTERNAL_ERROR_EMULATION and its bytes. False: only #UD for the guest, which is pending.
+ */
+bool exit_emulation_error(struct vcpu *vcpu);
 
 /*
  * A host page behind a slot is missing: run_error = -EFAULT (-EHWPOISON: @si_code says poisoned)

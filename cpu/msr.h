@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* MSR numbers that more than one file needs, and reset. The functions are in cpu/vcpu.h. */
+/* MSR numbers, and reset. The functions for access are in cpu/vcpu.h. */
 #ifndef FAUXKVM_CPU_MSR_H
 #define FAUXKVM_CPU_MSR_H
 
@@ -7,9 +7,13 @@
 
 struct vcpu;
 
+#define MTRR_VARIABLE_RANGES 8
+#define MCE_BANKS 32
+
 enum msr_index {
 	MSR_TSC = 0x10,
 	MSR_APIC_BASE = 0x1b,
+	MSR_SMI_COUNT = 0x34,
 	MSR_FEATURE_CONTROL = 0x3a,
 	MSR_TSC_ADJUST = 0x3b,
 	MSR_SMBASE = 0x9e,
@@ -29,16 +33,20 @@ enum msr_index {
 	MSR_PERF_STATUS = 0x198,
 	MSR_MISC_ENABLE = 0x1a0,
 	MSR_DEBUGCTL = 0x1d9,
+	MSR_POWER_CTL = 0x1fc,
 	MSR_MTRR_PHYSBASE0 = 0x200,
 	MSR_MTRR_FIX64K = 0x250,
 	MSR_MTRR_FIX16K = 0x258,
 	MSR_MTRR_FIX4K = 0x268,
 	MSR_PAT = 0x277,
+	MSR_MC0_CTL2 = 0x280,
 	MSR_MTRR_DEF_TYPE = 0x2ff,
+	MSR_PERF_CAPABILITIES = 0x345,
 	MSR_MC0_CTL = 0x400,
 	MSR_TSC_DEADLINE = 0x6e0,
 	MSR_X2APIC_FIRST = 0x800,
 	MSR_X2APIC_LAST = 0x8ff,
+	MSR_XSS = 0xda0,
 	MSR_KVM_WALL_CLOCK_OLD = 0x11,
 	MSR_KVM_SYSTEM_TIME_OLD = 0x12,
 	MSR_KVM_WALL_CLOCK_NUMBER = 0x4b564d00,

@@ -154,9 +154,7 @@ static int set_common(struct vcpu *vcpu, const struct kvm_sregs *sregs, const ui
 
 	if (!valid(vcpu, sregs))
 		return -EINVAL;
-	if (!vcpu->lapic)
-		s->apic_base = sregs->apic_base;
-	else if (lapic_set_base(vcpu->lapic, sregs->apic_base, true))
+	if (vcpu_set_apic_base(vcpu, sregs->apic_base, true))
 		return -EINVAL;
 	s->gdt = sregs->gdt;
 	s->idt = sregs->idt;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cpu/event.h"
+#include "cpu/smm.h"
 
 /* ---- events ---- */
 
@@ -40,6 +41,11 @@ void vcpu_get_events(struct vcpu *vcpu, struct kvm_vcpu_events *events)
 	events->nmi.masked = e->nmi.masked;
 	events->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
 			KVM_VCPUEVENT_VALID_SMM;
+	events->smi.smm = vcpu->state.in_smm;
+	events->smi.pending = e->smi_pending ||
+			      (atomic_load(&vcpu->requests) & VCPU_REQUEST_SMI);
+	events->smi.smm_inside_nmi = e->smm_inside_nmi;
+	events->smi.latched_init = vcpu->init_latched;
 	if (payload)
 		events->flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
 	if (vcpu->vm->triple_fault_event) {
@@ -70,9 +76,10 @@ int vcpu_set_events(struct vcpu *vcpu, const struct kvm_vcpu_events *events)
 	if ((injected || pending) &&
 	    (events->exception.nr > 31 || events->exception.nr == VECTOR_NMI))
 		return -EINVAL;
-	/* There is no SMM. */
+	/* A processor that waits for SIPI takes no SMI. */
 	if ((events->flags & KVM_VCPUEVENT_VALID_SMM) &&
-	    (events->smi.smm || events->smi.pending || events->smi.smm_inside_nmi))
+	    (events->smi.smm || events->smi.pending) &&
+	    vcpu->state.mp_state == KVM_MP_STATE_INIT_RECEIVED)
 		return -EINVAL;
 	if ((events->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) && !vcpu->vm->triple_fault_event)
 		return -EINVAL;
@@ -99,6 +106,13 @@ int vcpu_set_events(struct vcpu *vcpu, const struct kvm_vcpu_events *events)
 	e->nmi.masked = events->nmi.masked;
 	if ((events->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && vcpu->lapic)
 		e->sipi_vector = events->sipi_vector;
+	if (events->flags & KVM_VCPUEVENT_VALID_SMM) {
+		smm_set(vcpu, events->smi.smm);
+		e->smi_pending = events->smi.pending;
+		e->smm_inside_nmi = events->smi.smm && events->smi.smm_inside_nmi;
+		if (vcpu->lapic)
+			vcpu->init_latched = events->smi.smm && events->smi.latched_init;
+	}
 	if (events->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
 		e->triple_fault = events->triple_fault.pending;
 	event_check(vcpu);
@@ -186,7 +200,8 @@ int vcpu_set_guest_debug(struct vcpu *vcpu, const struct kvm_guest_debug *debug)
 int vcpu_get_mp_state(struct vcpu *vcpu, struct kvm_mp_state *mp)
 {
 	mp->mp_state = vcpu->state.mp_state;
-	if (mp->mp_state == KVM_MP_STATE_HALTED && vcpu->unhalted)
+	/* HLT that does not exit (KVM_CAP_X86_DISABLE_EXITS) is no state that is seen. */
+	if (mp->mp_state == KVM_MP_STATE_HALTED && (vcpu->unhalted || !vcpu->lapic))
 		mp->mp_state = KVM_MP_STATE_RUNNABLE;
 	return 0;
 }
@@ -207,6 +222,11 @@ int vcpu_set_mp_state(struct vcpu *vcpu, const struct kvm_mp_state *mp)
 	default:
 		return -EINVAL;
 	}
+	/* In SMM or about to be in it neither INIT nor SIPI is taken. */
+	if ((vcpu->state.in_smm || vcpu->state.events.smi_pending) &&
+	    (mp->mp_state == KVM_MP_STATE_INIT_RECEIVED ||
+	     mp->mp_state == KVM_MP_STATE_SIPI_RECEIVED))
+		return -EINVAL;
 	if (mp->mp_state == KVM_MP_STATE_SIPI_RECEIVED) {
 		vcpu->state.mp_state = KVM_MP_STATE_INIT_RECEIVED;
 		vcpu->sipi_request_vector = vcpu->state.events.sipi_vector;

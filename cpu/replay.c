@@ -9,6 +9,7 @@
 
 #include "cpu/interp/insn.h"
 
+#define PORT_7E 0x7e
 #define PIO_PAGE_OFFSET 4096 /* of vcpu->pio_page in the mapping of kvm_run */
 
 static void fill_exit(struct vcpu *vcpu, bool in, uint16_t port, unsigned bytes, unsigned count)
@@ -71,6 +72,37 @@ void replay_take_pio(struct vcpu *vcpu, struct replay_entry *entry)
 	}
 }
 
+const struct replay_entry *replay_answer(struct vcpu *vcpu, enum replay_kind kind,
+					 uint64_t address)
+{
+	struct replay *replay = &vcpu->replay;
+	const struct replay_entry *entry;
+
+	if (replay->next >= replay->count)
+		return NULL;
+	entry = &replay->entry[replay->next];
+	if (entry->kind == kind && entry->address == address) {
+		replay->next++;
+		return entry;
+	}
+	/* User space changed the registers: what it answered is not what is asked. */
+	replay->count = replay->next;
+	return NULL;
+}
+
+void replay_ask(struct vcpu *vcpu, enum replay_kind kind, uint64_t address)
+{
+	struct replay *replay = &vcpu->replay;
+
+	replay->count = replay->next = 0;
+	replay->entry[0] = (struct replay_entry){
+		.kind = kind,
+		.address = address,
+		.bytes = sizeof(replay->entry[0].data),
+	};
+	replay->waiting = true;
+}
+
 uint32_t replay_pio_in(struct vcpu *vcpu, const struct insn *insn, uint16_t port, unsigned bytes)
 {
 	struct replay_entry *entry;
@@ -100,6 +132,9 @@ void replay_pio_out(struct vcpu *vcpu, const struct insn *insn, uint16_t port, u
 		return;
 	fill_exit(vcpu, false, port, bytes, 1);
 	memcpy(vcpu->pio_page, &value, bytes);
+	/* User space that knows of this old mistake expects RIP behind the instruction. */
+	if (port == PORT_7E && !(vm_disabled_quirks(vcpu->vm) & KVM_X86_QUIRK_OUT_7E_INC_RIP))
+		interp_complete(vcpu, insn, ENGINE_EXIT);
 	vcpu->replay.batch_waiting = false;
 	vcpu->replay.waiting = true;
 	interp_leave(vcpu, insn, ENGINE_EXIT);
@@ -150,6 +185,11 @@ void replay_batch_consume(struct vcpu *vcpu, unsigned count)
 {
 	vcpu->replay.batch_next += count;
 	vcpu->replay.count = vcpu->replay.next = 0;
+}
+
+void replay_batch_end(struct vcpu *vcpu)
+{
+	vcpu->replay.batch_count = vcpu->replay.batch_next = 0;
 }
 
 void replay_batch_put(struct vcpu *vcpu, uint16_t port, unsigned bytes, const void *data)

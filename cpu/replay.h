@@ -49,6 +49,12 @@ struct insn;
 /* cpu/replay.c: user space has answered @entry (kind REPLAY_PIO_IN or REPLAY_PIO_OUT). */
 void replay_take_pio(struct vcpu *vcpu, struct replay_entry *entry);
 
+/* For accesses that an instruction makes but once (MSR, hypercall): the answer, or NULL. */
+const struct replay_entry *replay_answer(struct vcpu *vcpu, enum replay_kind kind,
+					 uint64_t address);
+/* The access is what user space answers next; the caller fills in kvm_run and leaves. */
+void replay_ask(struct vcpu *vcpu, enum replay_kind kind, uint64_t address);
+
 /*
  * One element at @port, from a device here or from user space; for instructions, whose restart they
  * cause when user space is needed. @bytes: 1, 2, 4.
@@ -60,6 +66,8 @@ void replay_pio_out(struct vcpu *vcpu, const struct insn *insn, uint16_t port, u
 unsigned replay_batch_ready(struct vcpu *vcpu, uint16_t port, unsigned bytes);
 const uint8_t *replay_batch_data(const struct vcpu *vcpu);
 void replay_batch_consume(struct vcpu *vcpu, unsigned count); /* they are stored */
+/* INS has ended; what user space gave too much (the client changed RCX) is lost. */
+void replay_batch_end(struct vcpu *vcpu);
 /* One element that a device here gave is ready. */
 void replay_batch_put(struct vcpu *vcpu, uint16_t port, unsigned bytes, const void *data);
 /* Leaves to user space for 1..@count elements of INS. */

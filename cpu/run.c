@@ -13,6 +13,8 @@
 #include "cpu/vcpu.h"
 #include "util/guard.h"
 
+#define EXIT_REQUESTS ((unsigned)(VCPU_REQUEST_IOAPIC_EOI | VCPU_REQUEST_TPR_ACCESS))
+
 /* ---- requests and kicks ---- */
 
 void vcpu_stop_guest(struct vcpu *vcpu)
@@ -95,7 +97,8 @@ static void process_requests(struct vcpu *vcpu)
 		mmu_flush_writes(&vcpu->mmu);
 	if (requests & VCPU_REQUEST_VERIFY_CODE)
 		vcpu->engine->verify_code(vcpu);
-	atomic_fetch_and(&vcpu->requests, ~requests);
+	/* What becomes an exit stays until then. */
+	atomic_fetch_and(&vcpu->requests, ~(requests & ~EXIT_REQUESTS));
 	if (requests & VCPU_REQUEST_CLOCK)
 		vcpu_update_clock(vcpu);
 	if (requests & VCPU_REQUEST_TRIPLE_FAULT)
@@ -109,12 +112,16 @@ static void process_requests(struct vcpu *vcpu)
 	}
 	if (requests & VCPU_REQUEST_UNHALT)
 		vcpu->unhalted = true;
-	if (requests & VCPU_REQUEST_INIT) {
+	if (requests & VCPU_REQUEST_SMI)
+		vcpu->state.events.smi_pending = true;
+	if ((requests & VCPU_REQUEST_INIT) && vcpu->state.in_smm) {
+		vcpu->init_latched = true;
+	} else if (requests & VCPU_REQUEST_INIT) {
 		vcpu_reset(vcpu, true);
 		vcpu->state.mp_state = vcpu->bsp ? KVM_MP_STATE_RUNNABLE :
 						   KVM_MP_STATE_INIT_RECEIVED;
 	}
-	if (requests & VCPU_REQUEST_SIPI)
+	if ((requests & VCPU_REQUEST_SIPI) && !vcpu->state.in_smm)
 		process_sipi(vcpu);
 }
 
@@ -143,6 +150,14 @@ static void complete_exit(struct vcpu *vcpu)
 	case REPLAY_PIO_IN:
 	case REPLAY_PIO_OUT:
 		replay_take_pio(vcpu, entry);
+		break;
+	case REPLAY_RDMSR:
+	case REPLAY_WRMSR:
+		entry->error = vcpu->run->msr.error;
+		memcpy(entry->data, &vcpu->run->msr.data, sizeof(entry->data));
+		break;
+	case REPLAY_HYPERCALL:
+		memcpy(entry->data, &vcpu->run->hypercall.ret, sizeof(entry->data));
 		break;
 	default:
 		break;
@@ -174,7 +189,7 @@ static void save_run_state(struct vcpu *vcpu)
 	/* With only local APICs here (split), the window is for the client's PIC. */
 	run->ready_for_interrupt_injection =
 		irqchip_mode_of(vcpu->vm) == IRQCHIP_FULL || interrupt_window_open(vcpu);
-	run->flags = 0;
+	run->flags = vcpu->state.in_smm ? KVM_RUN_X86_SMM : 0;
 }
 
 static bool client_wants_window(struct vcpu *vcpu)
@@ -193,6 +208,28 @@ static bool halted(const struct vcpu *vcpu)
 	return vcpu->state.mp_state != KVM_MP_STATE_RUNNABLE;
 }
 
+/* KVM_CAP_HALT_POLL: looks for a kick for a while before it sleeps. True: there was one. */
+static bool halt_poll(struct vcpu *vcpu, unsigned seen)
+{
+	uint64_t limit = __atomic_load_n(&vcpu->vm->halt_poll_ns, __ATOMIC_RELAXED), start, now;
+
+	if (!limit || vcpu->state.mp_state != KVM_MP_STATE_HALTED)
+		return false;
+	vcpu->stats.halt_attempted_poll++;
+	start = now = events_now();
+	while (now - start < limit) {
+		if (atomic_load(&vcpu->wake) != seen) {
+			vcpu->stats.halt_successful_poll++;
+			vcpu->stats.halt_poll_success_ns += now - start;
+			return true;
+		}
+		__builtin_ia32_pause();
+		now = events_now();
+	}
+	vcpu->stats.halt_poll_fail_ns += now - start;
+	return false;
+}
+
 /* Not runnable: sleeps unless there is something to do. */
 static void wait_runnable(struct vcpu *vcpu)
 {
@@ -204,8 +241,12 @@ static void wait_runnable(struct vcpu *vcpu)
 		return;
 	}
 	if (!atomic_load(&vcpu->requests) && !vcpu->signal_pending(vcpu->signal_opaque) &&
-	    !immediate_exit(vcpu))
+	    !immediate_exit(vcpu) && !halt_poll(vcpu, seen)) {
+		uint64_t start = events_now();
+
 		sleep_until_kick(vcpu, seen);
+		vcpu->stats.halt_wait_ns += events_now() - start;
+	}
 }
 
 /* ---- single step and breakpoints ---- */
@@ -320,8 +361,11 @@ static enum engine_reason enter_guest(struct vcpu *vcpu)
 /* HLT has completed. True: user space must know (no irqchip here). */
 static bool halt(struct vcpu *vcpu)
 {
-	vcpu->stats.halt_exits++;
-	if (irqchip_in_core(vcpu)) {
+	bool in_guest = vm_disabled_exits(vcpu->vm) & KVM_X86_DISABLE_EXITS_HLT;
+
+	if (!in_guest)
+		vcpu->stats.halt_exits++;
+	if (in_guest || irqchip_in_core(vcpu)) {
 		vcpu->state.mp_state = KVM_MP_STATE_HALTED;
 		return false;
 	}
@@ -334,9 +378,9 @@ static void steal_time_tick(struct vcpu *vcpu)
 {
 	uint64_t now = events_now();
 
-	if (now < vcpu->steal_due)
+	if (now < vcpu->steal_tick)
 		return;
-	vcpu->steal_due = now + 10000000;
+	vcpu->steal_tick = now + 10000000;
 	vcpu_update_steal_time(vcpu);
 }
 
@@ -346,7 +390,8 @@ static int run_engine(struct vcpu *vcpu)
 	enum engine_reason reason;
 
 	atomic_store(&vcpu->mode, VCPU_IN_GUEST);
-	if (atomic_load(&vcpu->requests)) {
+	/* An exit that is due does not keep an instruction from being completed. */
+	if (atomic_load(&vcpu->requests) & ~EXIT_REQUESTS) {
 		atomic_store(&vcpu->mode, VCPU_OUTSIDE);
 		return 1;
 	}
@@ -404,6 +449,10 @@ static int run_once(struct vcpu *vcpu)
 		vcpu->run->eoi.vector = vcpu->ioapic_eoi_vector;
 		return 0;
 	}
+	if (vcpu_exit_tpr_access(vcpu))
+		return 0;
+	if (vcpu->vapic_gpa)
+		vcpu_vapic_in(vcpu);
 	if (halted(vcpu)) {
 		wait_runnable(vcpu);
 		return 1;
@@ -429,9 +478,12 @@ static int run_once(struct vcpu *vcpu)
 		if (interrupt_window_open(vcpu)) {
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			vcpu->stats.irq_window_exits++;
+			vcpu->stats.request_irq_exits++;
 			return 0;
 		}
 	}
+	if (vcpu->vapic_gpa)
+		vcpu_vapic_out(vcpu);
 	return run_engine(vcpu);
 }
 
@@ -464,16 +516,21 @@ int vcpu_run(struct vcpu *vcpu)
 		return -EFAULT;
 	}
 	vcpu->has_run = true;
+	vcpu->steal_tick = 0;
 	vcpu->stats.exits++;
 	if (!vcpu->lapic)
 		vcpu->state.cr8 = *(volatile __u64 *)&vcpu->run->cr8 & 0xf;
 	complete_exit(vcpu);
 	vcpu->engine->verify_code(vcpu);
-	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 	if (vcpu->state.mp_state == KVM_MP_STATE_UNINITIALIZED) {
 		result = run_uninitialized(vcpu);
 	} else {
 		result = finish_instruction(vcpu);
+		/* Who only wanted the instruction completed keeps the exit reason that asked for it. */
+		if (result > 0 && immediate_exit(vcpu))
+			result = -EINTR;
+		if (result > 0)
+			vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 		while (result > 0)
 			result = run_once(vcpu);
 	}

@@ -130,6 +130,8 @@ struct pending_events {
 	uint8_t shadow; /* KVM_X86_SHADOW_INT_MOV_SS | KVM_X86_SHADOW_INT_STI: for the next instruction */
 	uint8_t sipi_vector;
 	bool triple_fault;
+	bool smi_pending;
+	bool smm_inside_nmi; /* in SMM that interrupted an NMI handler */
 };
 
 struct cpu_state {
@@ -155,19 +157,19 @@ struct cpu_state {
 
 	struct fpu_state fpu;
 
-	/* MSRs that are plain storage; indexes are cpu/msr.c's own. */
+	/* MSRs that are plain storage (cpu/msr_table.c). */
 	struct {
 		uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
 		uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
-		uint64_t pat, tsc_aux, misc_enable, spec_ctrl, bios_sign_id;
+		uint64_t pat, tsc_aux, misc_enable, spec_ctrl;
 		uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_var[16];
-		uint64_t mcg_status, mcg_ctl, mcg_ext_ctl, mcg_cap, mc_banks[32 * 4];
+		uint64_t mcg_status, mcg_ctl, mcg_cap, mc_banks[32 * 4], mc_ctl2[32];
 		uint64_t tsc_adjust, feature_control, platform_info, misc_features, arch_capabilities;
-		uint64_t debugctl, smi_count, smbase, power_ctl, perf_status, xss, ucode_rev;
+		uint64_t smi_count, smbase, power_ctl, xss, ucode_rev, perf_capabilities;
+		uint64_t hwcr, de_cfg, osvw_length, osvw_status;
 		/* KVM's own: wall clock, system time, async PF, steal time, PV EOI, poll control. */
 		uint64_t kvm_wall_clock, kvm_system_time, kvm_async_pf_en, kvm_async_pf_int,
-			 kvm_async_pf_ack, kvm_steal_time, kvm_pv_eoi, kvm_poll_control,
-			 kvm_migration_control;
+			 kvm_steal_time, kvm_pv_eoi, kvm_poll_control;
 	} msr;
 
 	struct pending_events events;

@@ -11,6 +11,8 @@
 
 #include "cpu/flags.h"
 #include "cpu/msr.h"
+#include "cpu/msr_filter.h"
+#include "cpu/smm.h"
 
 /* ---- the local APIC's host ---- */
 
@@ -26,7 +28,7 @@ static void lapic_signalled(void *opaque, enum lapic_signal signal, uint8_t vect
 		vcpu_nmi(vcpu);
 		break;
 	case LAPIC_SIGNAL_SMI:
-		/* No SMM yet: KVM_CAP_X86_SMM is absent, and so the SMI goes nowhere. */
+		vcpu_request(vcpu, VCPU_REQUEST_SMI);
 		break;
 	case LAPIC_SIGNAL_INIT:
 		vcpu_request(vcpu, VCPU_REQUEST_INIT);
@@ -54,6 +56,18 @@ static uint64_t lapic_tsc_khz(void *opaque)
 	struct vcpu *vcpu = opaque;
 
 	return vcpu->tsc.khz;
+}
+
+static void tpr_access(void *opaque, bool write)
+{
+	vcpu_tpr_accessed(opaque, write);
+}
+
+static bool lint0_enabled(void *opaque)
+{
+	const struct vcpu *vcpu = opaque;
+
+	return !(vm_disabled_quirks(vcpu->vm) & KVM_X86_QUIRK_LINT0_REENABLED);
 }
 
 /* ---- life ---- */
@@ -105,7 +119,8 @@ void vcpu_reset(struct vcpu *vcpu, bool init)
 	s->dr6 = 0xffff0ff0;
 	s->dr7 = 0x400;
 	memset(&s->events, 0, sizeof(s->events));
-	s->in_smm = false;
+	smm_set(vcpu, false);
+	vcpu->init_latched = false;
 	memset(&vcpu->replay, 0, sizeof(vcpu->replay));
 	if (!init) {
 		s->xcr0 = 1;
@@ -131,6 +146,8 @@ int vcpu_create(struct vm *vm, uint32_t id, struct kvm_run *run, uint8_t *pio_pa
 		.signal = lapic_signalled,
 		.read_tsc = lapic_read_tsc,
 		.tsc_khz = lapic_tsc_khz,
+		.tpr_access = tpr_access,
+		.lint0_enabled = lint0_enabled,
 	};
 	struct vcpu *vcpu;
 	int error = -ENOMEM;
@@ -195,6 +212,7 @@ void vcpu_destroy(struct vcpu *vcpu)
 	vcpu->engine->destroy(vcpu);
 	mmu_fini(&vcpu->mmu);
 	interp_free(vcpu->interp);
+	msr_filter_put(vcpu->msr_filter);
 	free(vcpu);
 }
 
@@ -215,6 +233,8 @@ void vcpu_update_clock(struct vcpu *vcpu)
 			      vcpu->clock_paused);
 	vcpu->clock_paused = false;
 }
+
+#define STEAL_TIME_INTERVAL 100000 /* ns between two looks at the thread's run delay */
 
 /* Nanoseconds that this thread was ready but had no CPU. */
 static uint64_t run_delay(void)
@@ -237,7 +257,7 @@ static uint64_t run_delay(void)
 /* struct kvm_steal_time: KVM document msr.rst, MSR_KVM_STEAL_TIME. */
 void vcpu_update_steal_time(struct vcpu *vcpu)
 {
-	uint64_t msr = vcpu->state.msr.kvm_steal_time, gpa = msr & ~0x3full, now;
+	uint64_t msr = vcpu->state.msr.kvm_steal_time, gpa = msr & ~0x3full, now, stolen = 0;
 	struct memory *memory = vcpu->vm->memory;
 	struct {
 		uint64_t steal;
@@ -245,14 +265,23 @@ void vcpu_update_steal_time(struct vcpu *vcpu)
 		uint8_t preempted;
 	} __attribute__((packed)) record;
 
+	/* /proc is read at most once in a while, the version changes whenever the vCPU was loaded. */
+	now = events_now();
+	if (now >= vcpu->steal_due) {
+		vcpu->steal_due = now + STEAL_TIME_INTERVAL;
+		now = run_delay();
+		/* Another thread may run the vCPU now, and its delay be smaller. */
+		if (vcpu->steal_known && now > vcpu->steal_seen)
+			stolen = now - vcpu->steal_seen;
+		vcpu->steal_seen = now;
+		vcpu->steal_known = true;
+	}
 	if (!(msr & 1) || memory_read(memory, NULL, gpa, &record, sizeof(record)))
 		return;
 	/* An odd version says that the rest is being written. */
 	record.version = (record.version | 1) + 2;
 	memory_write(memory, NULL, gpa + 8, &record.version, 4, NULL);
-	now = run_delay();
-	record.steal += vcpu->steal_seen ? now - vcpu->steal_seen : 0;
-	vcpu->steal_seen = now;
+	record.steal += stolen;
 	record.flags = 0;
 	record.preempted = 0;
 	memory_write(memory, NULL, gpa, &record.steal, 8, NULL);

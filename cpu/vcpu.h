@@ -35,6 +35,7 @@ enum vcpu_request {
 	VCPU_REQUEST_TRIPLE_FAULT = 1u << 10,
 	VCPU_REQUEST_IMMEDIATE = 1u << 11,  /* return EINTR as soon as state is complete */
 	VCPU_REQUEST_UNHALT = 1u << 12,     /* KVM_HC_KICK_CPU: HLT ends without an interrupt */
+	VCPU_REQUEST_TPR_ACCESS = 1u << 13, /* exit with KVM_EXIT_TPR_ACCESS */
 };
 
 enum vcpu_mode { VCPU_OUTSIDE, VCPU_IN_GUEST };
@@ -48,7 +49,7 @@ struct guest_features {
 	     xsave, rdtscp, rdpid, mce, pge, pse, pse36, pae, pat, mtrr, x2apic, tsc_deadline,
 	     fxsr, sse, sse2, sse3, ssse3, sse41, sse42, popcnt, movbe, cmpxchg16b, bmi1, bmi2,
 	     lzcnt, adx, aes, pclmul, rdrand, rdseed, avx, avx2, erms, monitor, lahf64,
-	     clflush, clflushopt, clwb, tsc_adjust, arch_capabilities, spec_ctrl, intel, amd, sha;
+	     clflush, clflushopt, clwb, tsc_adjust, arch_capabilities, spec_ctrl, intel, amd, sha, pdcm, xsaves, osvw;
 	uint64_t xcr0;               /* bits that XSETBV accepts */
 	uint64_t cr4_reserved;
 	uint64_t efer_allowed;
@@ -85,6 +86,7 @@ struct vcpu {
 	struct replay replay;
 	uint64_t replay_rip;  /* where the last KVM_RUN left: answers are for this instruction */
 	int run_error;
+	bool init_latched;    /* INIT that came in SMM: RSM lets it through */
 	bool unhalted;        /* KVM_HC_KICK_CPU came: the current or next HLT ends */
 	atomic_uint nmi_queue; /* NMIs since VCPU_REQUEST_NMI was last seen */
 
@@ -100,6 +102,11 @@ struct vcpu {
 	unsigned cpuid_count;
 	struct guest_features features;
 	bool has_run; /* CPUID may not change any more */
+	bool enforce_pv; /* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
+
+	/* This vCPU's reference and the generation it is of: cpu/msr_filter.h. */
+	struct msr_filter *msr_filter;
+	unsigned msr_filter_generation;
 
 	/* KVM_SET_GUEST_DEBUG */
 	uint32_t debug_control;
@@ -108,11 +115,17 @@ struct vcpu {
 
 	uint64_t vapic_gpa;     /* KVM_SET_VAPIC_ADDR; 0: none */
 	bool tpr_reporting;
+	struct {
+		uint64_t rip;
+		bool write;
+	} tpr_access; /* what VCPU_REQUEST_TPR_ACCESS is about */
 	uint8_t ioapic_eoi_vector;
 	uint8_t sipi_request_vector;
 	bool clock_paused;      /* KVM_KVMCLOCK_CTRL */
 	uint64_t steal_seen;    /* the thread's run delay when steal time was last told; ns */
-	uint64_t steal_due;     /* when it is told again; CLOCK_MONOTONIC ns */
+	bool steal_known;       /* steal_seen is valid; a delay of 0 is */
+	uint64_t steal_due;     /* when the run delay is looked at again; CLOCK_MONOTONIC ns */
+	uint64_t steal_tick;    /* when the guest is told again without an exit */
 
 	/* true while a signal of the client waits; set by abi before vcpu_run. */
 	bool (*signal_pending)(void *opaque);
@@ -120,9 +133,10 @@ struct vcpu {
 
 	struct {
 		uint64_t exits, io_exits, mmio_exits, signal_exits, halt_exits, halt_wakeup,
-			irq_injections, nmi_injections, request_irq_exits, irq_window_exits,
-			hypercalls, insn_emulation, insn_emulation_fail, tlb_flush, invlpg, pf_taken,
-			pf_fixed, guest_mode, preemption_reported, blocks, verified;
+			irq_injections, nmi_injections, halt_attempted_poll, halt_successful_poll,
+			halt_poll_success_ns, halt_poll_fail_ns, halt_wait_ns, request_irq_exits, irq_window_exits,
+			hypercalls, insn_emulation, insn_emulation_fail, tlb_flush, invlpg, pf_guest,
+			guest_mode, directed_yield_attempted, blocks, verified;
 	} stats;
 };
 
@@ -154,6 +168,14 @@ void vcpu_update_steal_time(struct vcpu *vcpu);
 enum irqchip_mode irqchip_mode_of(const struct vm *vm);
 /* As vcpu_request; on return the vCPU has processed it or is outside guest code. */
 void vcpu_request_and_wait(struct vcpu *vcpu, unsigned requests, struct mmu *self);
+
+/* ---- virtual APIC page (vapic.c) ---- */
+
+void vcpu_tpr_accessed(struct vcpu *vcpu, bool write); /* by the guest, through its local APIC */
+bool vcpu_exit_tpr_access(struct vcpu *vcpu);          /* true: kvm_run is filled in */
+/* With vapic_gpa set: TPR from the page after guest code ran, the page from the APIC before. */
+void vcpu_vapic_in(struct vcpu *vcpu);
+void vcpu_vapic_out(struct vcpu *vcpu);
 
 /* ---- events (event.c) ---- */
 
@@ -193,6 +215,8 @@ int vcpu_get_mp_state(struct vcpu *vcpu, struct kvm_mp_state *mp);
 int vcpu_set_mp_state(struct vcpu *vcpu, const struct kvm_mp_state *mp);
 void vcpu_translate(struct vcpu *vcpu, struct kvm_translation *translation);
 int vcpu_set_xcr0(struct vcpu *vcpu, uint64_t value); /* -EINVAL */
+/* IA32_APIC_BASE, by the guest or (@host) user space. -EINVAL. */
+int vcpu_set_apic_base(struct vcpu *vcpu, uint64_t value, bool host);
 
 /* ---- FPU (fpu.c) ---- */
 void vcpu_get_fpu(struct vcpu *vcpu, struct kvm_fpu *fpu);
@@ -203,7 +227,10 @@ int vcpu_set_xsave(struct vcpu *vcpu, const void *area, size_t bytes);
 
 /* ---- MSRs (msr.c: one table) ---- */
 
-/* 0, or -EINVAL: unknown or forbidden (the guest's #GP). @host: from KVM_GET/SET_MSRS. */
+/*
+ * 0; -ENOENT: no such MSR; -EINVAL: forbidden. Both are the guest's #GP. @host: from
+ * KVM_GET/SET_MSRS. The filter is not asked: cpu/msr_filter.h.
+ */
 int msr_read(struct vcpu *vcpu, uint32_t index, uint64_t *value, bool host);
 int msr_write(struct vcpu *vcpu, uint32_t index, uint64_t value, bool host);
 /* KVM_GET_MSR_INDEX_LIST and KVM_GET_MSR_FEATURE_INDEX_LIST. Return the number; @list may be NULL. */
@@ -211,12 +238,19 @@ unsigned msr_index_list(uint32_t *list);
 unsigned msr_feature_list(uint32_t *list);
 int msr_feature_read(uint32_t index, uint64_t *value); /* system fd; -EINVAL */
 
+/* A paravirtual feature by its bit; without KVM_CAP_ENFORCE_PV_FEATURE_CPUID all are there. */
+static inline bool vcpu_pv_feature(const struct vcpu *vcpu, unsigned bit)
+{
+	return !vcpu->enforce_pv || (vcpu->features.kvm_features >> bit & 1);
+}
+
 /* ---- CPUID (cpuid.c: one table) ---- */
 
 /* KVM_GET_SUPPORTED_CPUID / EMULATED_CPUID: fills at most @max, returns the number needed. */
 unsigned cpuid_supported(struct kvm_cpuid_entry2 *entries, unsigned max);
 unsigned cpuid_emulated(struct kvm_cpuid_entry2 *entries, unsigned max);
 int cpuid_set(struct vcpu *vcpu, const struct kvm_cpuid_entry2 *entries, unsigned count);
+bool cpuid_host_is_amd(void);
 void cpuid_reset(struct vcpu *vcpu); /* before user space set a table */
 unsigned cpuid_get(struct vcpu *vcpu, struct kvm_cpuid_entry2 *entries, unsigned max);
 /* What the guest's CPUID instruction sees, runtime bits included. */

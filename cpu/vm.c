@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "cpu/msr_filter.h"
 #include "cpu/vcpu.h"
 
 /*
@@ -27,6 +28,7 @@ static void revoke(struct vm *vm, unsigned requests, struct mmu *self)
 	}
 	if (count == (own ? 1 : 0))
 		return;
+	atomic_fetch_add(&vm->remote_tlb_flush, 1);
 	if (own)
 		mode = atomic_exchange(&own->mode, VCPU_OUTSIDE);
 	for (i = 0; i < count; i++) {
@@ -80,6 +82,8 @@ struct vm *vm_create(const struct log *log, const struct engine *engine)
 	vm->engine = engine ? engine : engine_find(NULL);
 	if (pthread_mutex_init(&vm->lock, NULL))
 		goto no_lock;
+	if (pthread_mutex_init(&vm->msr_filter_lock, NULL))
+		goto no_msr_filter_lock;
 	vm->memory = memory_create(&listener);
 	if (!vm->memory)
 		goto no_memory;
@@ -101,6 +105,8 @@ no_events:
 no_bus:
 	memory_destroy(vm->memory);
 no_memory:
+	pthread_mutex_destroy(&vm->msr_filter_lock);
+no_msr_filter_lock:
 	pthread_mutex_destroy(&vm->lock);
 no_lock:
 	free(vm);
@@ -123,6 +129,8 @@ void vm_destroy(struct vm *vm)
 	clock_destroy(vm->clock);
 	bus_destroy(vm->bus);
 	memory_destroy(vm->memory);
+	msr_filter_put(vm->msr_filter);
+	pthread_mutex_destroy(&vm->msr_filter_lock);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);
 }

@@ -122,6 +122,7 @@ struct irqchip {
 	struct events *events;
 	struct irqchip_host host;
 	atomic_uint_fast64_t x2apic_api;
+	uint64_t bus_cycle_ns; /* of the local APICs' timers; set before there are vCPUs */
 
 	pthread_mutex_t lock; /* pic, ioapic */
 	struct pic pic;

@@ -20,6 +20,7 @@ struct irqchip *irqchip_create(enum irqchip_mode mode, unsigned pins, struct bus
 	irqchip->pins = pins;
 	irqchip->bus = bus;
 	irqchip->events = events;
+	irqchip->bus_cycle_ns = IRQCHIP_BUS_CYCLE_NS;
 	irqchip->host = *host;
 	pthread_mutex_init(&irqchip->lock, NULL);
 	pthread_mutex_init(&irqchip->tables_lock, NULL);
@@ -58,6 +59,17 @@ void irqchip_destroy(struct irqchip *irqchip)
 	pthread_mutex_destroy(&irqchip->tables_lock);
 	pthread_mutex_destroy(&irqchip->lock);
 	free(irqchip);
+}
+
+int irqchip_set_bus_cycle_ns(struct irqchip *irqchip, uint64_t ns)
+{
+	/* The longest count with the highest divisor. */
+	uint64_t longest;
+
+	if (!ns || __builtin_mul_overflow((uint64_t)UINT32_MAX * 128, ns, &longest))
+		return -EINVAL;
+	irqchip->bus_cycle_ns = ns;
+	return 0;
 }
 
 enum irqchip_mode irqchip_mode(const struct irqchip *irqchip)

@@ -45,6 +45,10 @@ struct irqchip *irqchip_create(enum irqchip_mode mode, unsigned pins, struct bus
 void irqchip_destroy(struct irqchip *irqchip);
 enum irqchip_mode irqchip_mode(const struct irqchip *irqchip);
 
+#define IRQCHIP_BUS_CYCLE_NS 1 /* default */
+/* KVM_CAP_X86_APIC_BUS_CYCLES_NS, before the first vCPU. -EINVAL: 0 or counts would overflow. */
+int irqchip_set_bus_cycle_ns(struct irqchip *irqchip, uint64_t ns);
+
 /*
  * KVM_IRQ_LINE(_STATUS): level of @gsi's line from source "user space". Returns the kernel's
  * status (>0 delivered, 0 coalesced, -1 ignored: masked).

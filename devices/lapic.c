@@ -38,6 +38,11 @@ bool lapic_x2apic(const struct lapic *lapic)
 	return base_x2apic(atomic_load(&lapic->base));
 }
 
+uint64_t lapic_page(const struct lapic *lapic)
+{
+	return atomic_load(&lapic->base) & BASE_ADDRESS;
+}
+
 uint64_t lapic_mmio_base(const struct lapic *lapic)
 {
 	const uint64_t base = atomic_load(&lapic->base);
@@ -137,7 +142,8 @@ void lapic_reset(struct lapic *lapic, bool init)
 	for (unsigned i = 0; i < LAPIC_LVTS; i++)
 		lapic_set_reg(lapic, LAPIC_LVT_TIMER + i * 0x10, LAPIC_LVT_MASKED);
 	/* Firmware that never heard of an APIC still gets the PIC's interrupts. */
-	if (lapic->bsp)
+	if (lapic->bsp && (!lapic->host.lint0_enabled ||
+			   lapic->host.lint0_enabled(lapic->host.opaque)))
 		lapic_set_reg(lapic, LAPIC_LVT_LINT0, LVT_LINT0_EXTINT);
 	pthread_mutex_unlock(&lapic->lock);
 }
@@ -268,6 +274,21 @@ uint8_t lapic_get_tpr(const struct lapic *lapic)
 	return lapic_reg(lapic, LAPIC_TPR);
 }
 
+void lapic_set_tpr(struct lapic *lapic, uint8_t tpr)
+{
+	lapic_set_reg(lapic, LAPIC_TPR, tpr);
+	lapic_recheck(lapic);
+}
+
+uint32_t lapic_get_vapic(const struct lapic *lapic)
+{
+	const int serving = lapic_vector_highest(lapic, LAPIC_ISR);
+	const int waiting = lapic_vector_highest(lapic, LAPIC_IRR);
+
+	return lapic_get_tpr(lapic) | (serving < 0 ? 0 : (uint32_t)(serving & 0xf0) << 8) |
+	       (waiting < 0 ? 0 : (uint32_t)waiting << 24);
+}
+
 uint8_t lapic_get_ppr(const struct lapic *lapic)
 {
 	const uint8_t tpr = lapic_reg(lapic, LAPIC_TPR);
@@ -382,7 +403,8 @@ int lapic_set_state(struct lapic *lapic, const struct kvm_lapic_state *state)
 	if (lapic_x2apic(lapic)) {
 		uint32_t id = state_load(state, LAPIC_ID);
 
-		if (id_in_top_byte(lapic) ? id >> 24 != (lapic->id & 0xff) : id != lapic->id)
+		/* Who did not ask for 32-bit IDs may say what it likes: it is read-only. */
+		if (!id_in_top_byte(lapic) && id != lapic->id)
 			return -EINVAL;
 	}
 	pthread_mutex_lock(&lapic->lock);

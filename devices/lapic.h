@@ -45,6 +45,8 @@ struct lapic_host {
 	uint64_t (*read_tsc)(void *opaque); /* guest TSC now */
 	uint64_t (*tsc_khz)(void *opaque);  /* guest TSC frequency */
 	void (*tpr_access)(void *opaque, bool write); /* KVM_TPR_ACCESS_REPORTING, may be NULL */
+	/* KVM_X86_QUIRK_LINT0_REENABLED: LINT0 is ExtINT after reset. NULL: it is. */
+	bool (*lint0_enabled)(void *opaque);
 };
 
 /* @id: initial APIC ID (the vCPU's). The new APIC is part of @irqchip's routing at once. */
@@ -59,6 +61,8 @@ uint64_t lapic_get_base(const struct lapic *lapic);
 int lapic_set_base(struct lapic *lapic, uint64_t value, bool host_initiated);
 /* GPA of the register page while enabled in xAPIC mode, else UINT64_MAX. Lock free. */
 uint64_t lapic_mmio_base(const struct lapic *lapic);
+/* Where it would be: the page that nothing answers at in the other modes. */
+uint64_t lapic_page(const struct lapic *lapic);
 bool lapic_x2apic(const struct lapic *lapic);
 
 /* Register page, offset 0..0xfff. Accesses that are not aligned 32 bit behave as KVM's. */
@@ -93,6 +97,9 @@ void lapic_deliver(struct lapic *lapic, unsigned delivery_mode, uint8_t vector, 
 
 /* KVM_SET_VAPIC_ADDR's page is kept by the vCPU; these give and take what it holds. */
 uint8_t lapic_get_tpr(const struct lapic *lapic);
+void lapic_set_tpr(struct lapic *lapic, uint8_t tpr);
+/* TPR, the class of the highest ISR vector in bits 15..12, the highest IRR vector in 31..24. */
+uint32_t lapic_get_vapic(const struct lapic *lapic);
 uint8_t lapic_get_ppr(const struct lapic *lapic);
 
 /* The vCPU's paravirtual EOI (MSR_KVM_PV_EOI_EN): EOI of the highest ISR vector. */

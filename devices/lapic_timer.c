@@ -19,7 +19,8 @@ static unsigned divide_shift(uint32_t tdcr)
 
 static uint64_t count_to_ns(const struct lapic *lapic, uint32_t count)
 {
-	return (uint64_t)count << divide_shift(lapic_reg(lapic, LAPIC_TDCR));
+	return ((uint64_t)count << divide_shift(lapic_reg(lapic, LAPIC_TDCR))) *
+	       lapic->irqchip->bus_cycle_ns;
 }
 
 /* ---- with the lock ---- */
@@ -215,7 +216,8 @@ uint32_t lapic_timer_current(struct lapic *lapic)
 	uint32_t count;
 
 	pthread_mutex_lock(&lapic->lock);
-	count = remaining(lapic) >> divide_shift(lapic_reg(lapic, LAPIC_TDCR));
+	count = remaining(lapic) / lapic->irqchip->bus_cycle_ns >>
+		divide_shift(lapic_reg(lapic, LAPIC_TDCR));
 	pthread_mutex_unlock(&lapic->lock);
 	return count;
 }

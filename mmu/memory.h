@@ -23,7 +23,7 @@
 #define GUEST_PAGE_MASK (~(GUEST_PAGE_SIZE - 1))
 
 #define MEMORY_SLOTS_MAX 32764      /* KVM_CAP_NR_MEMSLOTS */
-#define MEMORY_ADDRESS_SPACES 1     /* KVM_CAP_MULTI_ADDRESS_SPACE: 1 until SMM */
+#define MEMORY_ADDRESS_SPACES 2     /* KVM_CAP_MULTI_ADDRESS_SPACE: the second is SMM's */
 #define MEMORY_SLOT_PAGES_MAX ((1ull << 31) - 1)
 
 struct memory;

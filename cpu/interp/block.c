@@ -103,8 +103,7 @@ static void fetch_translate(struct vcpu *cpu, uint64_t linear, struct mmu_result
 		event_raise_page_fault(cpu, linear, result->error_code);
 		fetch_fault(cpu);
 	case MMU_MMIO:
-		exit_emulation_error(cpu);
-		cpu->interp->reason = ENGINE_EXIT;
+		cpu->interp->reason = exit_emulation_error(cpu) ? ENGINE_EXIT : ENGINE_EXCEPTION;
 		break;
 	case MMU_HOST_FAULT:
 		exit_memory_fault(cpu, result->gpa & GUEST_PAGE_MASK, GUEST_PAGE_SIZE, 0);

@@ -168,8 +168,7 @@ void interp_alone(struct vcpu *cpu, const struct insn *insn)
 _Noreturn void interp_emulation_error(struct vcpu *cpu, const struct insn *insn)
 {
 	cpu->state.rip = insn_ip(cpu, insn);
-	exit_emulation_error(cpu);
-	cpu->interp->reason = ENGINE_EXIT;
+	cpu->interp->reason = exit_emulation_error(cpu) ? ENGINE_EXIT : ENGINE_EXCEPTION;
 	leave(cpu, INTERP_REASON);
 }
 

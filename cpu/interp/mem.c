@@ -123,9 +123,33 @@ static bool on_lapic_page(const struct vcpu *cpu, uint64_t gpa)
 	return cpu->lapic && (gpa & GUEST_PAGE_MASK) == lapic_mmio_base(cpu->lapic);
 }
 
+/* The page of a local APIC that is disabled or in x2APIC mode: user space sees it without the quirk. */
+static bool on_lapic_hole(const struct vcpu *cpu, uint64_t gpa)
+{
+	return cpu->lapic && (gpa & GUEST_PAGE_MASK) == lapic_page(cpu->lapic) &&
+	       !(vm_disabled_quirks(cpu->vm) & KVM_X86_QUIRK_LAPIC_MMIO_HOLE);
+}
+
+/*
+ * KVM's emulator, which is what reaches devices, has no x87 but FNSTCW and FNSTSW: what fails there
+ * is the interface's behaviour (KVM_CAP_EXIT_ON_EMULATION_FAILURE).
+ */
+static void check_mmio_insn(struct vcpu *cpu, const struct insn *insn)
+{
+	bool x87 = !insn->map && (insn->opcode & 0xf8) == 0xd8 && !(insn->flags & INSN_VEX);
+	bool status = (insn->opcode == 0xd9 || insn->opcode == 0xdd) && (insn->modrm >> 3 & 7) == 7;
+
+	if (x87 && !status)
+		interp_emulation_error(cpu, insn);
+	/* Once for an instruction, however often it is begun. */
+	if (cpu->interp->alone && !cpu->replay.count)
+		cpu->stats.insn_emulation++;
+}
+
 static void mmio_read(struct vcpu *cpu, const struct insn *insn, uint64_t gpa, uint8_t *data,
 		      unsigned bytes)
 {
+	check_mmio_insn(cpu, insn);
 	interp_alone(cpu, insn);
 	while (bytes) {
 		unsigned part = bytes < 8 ? bytes : 8;
@@ -136,6 +160,8 @@ static void mmio_read(struct vcpu *cpu, const struct insn *insn, uint64_t gpa, u
 			entry = &cpu->replay.entry[cpu->replay.count];
 			if (on_lapic_page(cpu, gpa)) {
 				lapic_mmio_read(cpu->lapic, gpa & ~GUEST_PAGE_MASK, entry->data, part);
+			} else if (on_lapic_hole(cpu, gpa)) {
+				memset(entry->data, 0xff, part);
 			} else if (bus_read(cpu->vm->bus, BUS_MMIO, gpa, entry->data, part)) {
 				exit_mmio(cpu, gpa, NULL, part, 0);
 				cpu->replay.waiting = true;
@@ -154,6 +180,7 @@ static void mmio_read(struct vcpu *cpu, const struct insn *insn, uint64_t gpa, u
 static void mmio_write(struct vcpu *cpu, const struct insn *insn, uint64_t gpa,
 		       const uint8_t *data, unsigned bytes)
 {
+	check_mmio_insn(cpu, insn);
 	interp_alone(cpu, insn);
 	while (bytes) {
 		unsigned part = bytes < 8 ? bytes : 8;
@@ -161,7 +188,8 @@ static void mmio_write(struct vcpu *cpu, const struct insn *insn, uint64_t gpa,
 		if (!replayed(cpu, insn, REPLAY_MMIO_WRITE, gpa, part)) {
 			if (on_lapic_page(cpu, gpa)) {
 				lapic_mmio_write(cpu->lapic, gpa & ~GUEST_PAGE_MASK, data, part);
-			} else if (bus_write(cpu->vm->bus, BUS_MMIO, gpa, data, part)) {
+			} else if (!on_lapic_hole(cpu, gpa) &&
+				   bus_write(cpu->vm->bus, BUS_MMIO, gpa, data, part)) {
 				exit_mmio(cpu, gpa, data, part, 1);
 				cpu->replay.waiting = true;
 				interp_leave(cpu, insn, ENGINE_EXIT);

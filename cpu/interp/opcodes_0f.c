@@ -214,7 +214,7 @@ const struct opcode opcodes_0f[256] = {
 	[0xa2] = END(op_cpuid),
 	[0xa3] = RM(bt_rm_reg[0]),
 	[0xa4] = SHIFT_IMM(shld_imm), RM(shld_cl),
-	[0xa8] = PUSH_SEG(SEG_GS), POP_SEG(SEG_GS),
+	[0xa8] = PUSH_SEG(SEG_GS), POP_SEG(SEG_GS), END(op_rsm),
 	[0xab] = RM(bt_rm_reg[1]),
 	[0xac] = SHIFT_IMM(shrd_imm), RM(shrd_cl),
 	[0xae] = { .choice = CHOOSE_MOD, .rows = group15 },

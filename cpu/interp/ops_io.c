@@ -196,6 +196,7 @@ void op_ins(struct vcpu *cpu, const struct insn *insn)
 		if (string_interrupted(cpu, insn, &string))
 			return;
 	}
+	replay_batch_end(cpu);
 	END_BLOCK(cpu, insn);
 }
 

@@ -27,7 +27,7 @@ insn_fn
 	op_mov_to_cr, op_mov_from_cr, op_mov_to_dr, op_mov_from_dr, /* reg_number: CRn/DRn, rm: GPR */
 	op_clts, op_lmsw, op_smsw, op_xgetbv, op_xsetbv, op_rdpkru, op_wrpkru, op_clac, op_stac,
 	op_invd, op_wbinvd, op_invlpg, op_invpcid,
-	op_rdmsr, op_wrmsr, op_cpuid, op_rdtsc, op_rdtscp, op_rdpmc, op_rdpid,
+	op_rdmsr, op_wrmsr, op_rsm, op_cpuid, op_rdtsc, op_rdtscp, op_rdpmc, op_rdpid,
 	op_hlt, op_cli, op_sti, op_pushf /* (straight) */, op_popf,
 	op_monitor, op_mwait, op_vmcall /* and VMMCALL: hypercall */, op_ud,
 	/* ops_io.c */

@@ -85,6 +85,24 @@ static void immediate_exit(void)
 	CHECK_EQ(regs.rax, 0);
 }
 
+/* Completing an instruction without going on leaves the exit reason that asked for it. */
+GUEST(in_code, 64, "in $0x10, %al; hlt");
+
+static void completion_keeps_the_reason(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+	struct kvm_regs regs;
+
+	VM_BOOT(&vm, &vcpu, MODE_LONG, in_code);
+	vcpu_expect(&vcpu, KVM_EXIT_IO);
+	vcpu.run->immediate_exit = 1;
+	CHECK_EQ(vcpu_run(&vcpu), -EINTR);
+	CHECK_EQ(vcpu.run->exit_reason, KVM_EXIT_IO);
+	vcpu_get_regs(&vcpu, &regs);
+	CHECK_EQ(regs.rip, GUEST_CODE + 2);
+}
+
 /* The exits that a jump to a page with nothing behind it may lead to. */
 static void expect_no_memory(struct vcpu *vcpu, uint64_t gpa)
 {
@@ -248,6 +266,7 @@ static const struct test_case cases[] = {
 	{ "shutdown_long", shutdown_long },
 	{ "shutdown_protected", shutdown_protected },
 	{ "immediate_exit", immediate_exit },
+	{ "completion_keeps_the_reason", completion_keeps_the_reason },
 	{ "jump_to_nothing", jump_to_nothing },
 	{ "jump_and_recover", jump_and_recover },
 	{ "fall_off_ram", fall_off_ram },

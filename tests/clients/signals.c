@@ -245,7 +245,37 @@ static void no_lost_exit(void)
 	pthread_join(thread, NULL);
 }
 
+/* A thread that is cancelled in KVM_RUN leaves a VM that can be changed and a vCPU that can run. */
+GUEST(halt_code, 64, "sti; hlt");
+
+static void *run_cancelled(void *argument)
+{
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+	vcpu_run(argument);
+	return NULL;
+}
+
+static void cancelled_thread(void)
+{
+	struct kvm_regs regs;
+	struct vm vm;
+	struct vcpu vcpu;
+	pthread_t thread;
+	void *result;
+
+	VM_BOOT_IRQCHIP(&vm, &vcpu, MODE_LONG, halt_code);
+	pthread_create(&thread, NULL, run_cancelled, &vcpu);
+	sleep_ms(50);
+	pthread_cancel(thread);
+	pthread_join(thread, &result);
+	CHECK(result == PTHREAD_CANCELED, "it was not cancelled");
+	CHECK_EQ(vm_set_slot(&vm, 0, 0, 0, 0, NULL), 0);
+	vcpu_get_regs(&vcpu, &regs);
+	CHECK_EQ(regs.rip, GUEST_CODE + 2);
+}
+
 static const struct test_case cases[] = {
+	{ "cancelled_thread", cancelled_thread },
 	{ "latency", latency },
 	{ "exact_state", exact_state },
 	{ "pending_before", pending_before },

@@ -257,6 +257,44 @@ static void cpuid2(void)
 	CHECK_EQ(vcpu_expect_out(&vcpu, 0x12, 4), 0x7777);
 }
 
+/* After the first run CPUID stays, but what KVM_GET_CPUID2 says can be set again. */
+GUEST(osxsave_code, 64, "mov %cr4, %rax; or $0x40000, %eax; mov %rax, %cr4; hlt");
+
+static void cpuid_after_run(void)
+{
+	struct kvm_cpuid2 *cpuid = pages_alloc(0x4000);
+	struct vm vm;
+	struct vcpu vcpu;
+
+	VM_BOOT(&vm, &vcpu, MODE_LONG, osxsave_code);
+	vcpu_set_cpuid(&vcpu);
+	vcpu_expect(&vcpu, KVM_EXIT_HLT);
+	cpuid->nent = 256;
+	XIOCTL(vcpu.fd, KVM_GET_CPUID2, cpuid);
+	XIOCTL(vcpu.fd, KVM_SET_CPUID2, cpuid);
+	cpuid->entries[1].ebx ^= 1 << 16;
+	CHECK(ioctl(vcpu.fd, KVM_SET_CPUID2, cpuid) == -1 && errno == EINVAL, "changed CPUID");
+	cpuid->entries[1].ebx ^= 1 << 16;
+	cpuid->nent--;
+	CHECK(ioctl(vcpu.fd, KVM_SET_CPUID2, cpuid) == -1 && errno == EINVAL, "shorter CPUID");
+}
+
+static void cpuid_address_bits(void)
+{
+	struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 entry;
+	} cpuid = { .head.nent = 1, .entry = { .function = 0x80000008, .eax = 0x3224 } };
+	struct vm vm;
+	struct vcpu vcpu;
+
+	vm_create(&vm);
+	vcpu_create(&vm, &vcpu, 0);
+	CHECK(ioctl(vcpu.fd, KVM_SET_CPUID2, &cpuid) == -1 && errno == EINVAL, "50 bits");
+	cpuid.entry.eax = 0x3924;
+	XIOCTL(vcpu.fd, KVM_SET_CPUID2, &cpuid);
+}
+
 static void supported_cpuid(void)
 {
 	struct kvm_cpuid2 *cpuid = pages_alloc(0x4000);
@@ -338,6 +376,8 @@ static const struct test_case cases[] = {
 	{ "user_space_msr", user_space_msr },
 	{ "msr_filter", msr_filter },
 	{ "cpuid2", cpuid2 },
+	{ "cpuid_after_run", cpuid_after_run },
+	{ "cpuid_address_bits", cpuid_address_bits },
 	{ "supported_cpuid", supported_cpuid },
 	{ "tsc", tsc },
 	{ "set_tsc_khz", set_tsc_khz },

@@ -81,6 +81,30 @@ static void vcpu_stats(void)
 	CHECK(stat_value(fd, "exits") > 0, "no exits");
 }
 
+/* Counters count: a device access, a page fault, a window that user space asked for. */
+GUEST(busy_code, 64,
+      "mov $0x10000000, %ebx; mov (%rbx), %eax; mov $0x7000000000, %rbx; mov (%rbx), %eax\n"
+      ".org busy_code + 0x80; out %al, $0x13; sti; nop; 1: jmp 1b");
+
+static void counters(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+
+	VM_BOOT(&vm, &vcpu, MODE_LONG, busy_code);
+	VM_NEED_CAP(&vm, KVM_CAP_BINARY_STATS_FD);
+	vm_set_gate(&vm, MODE_LONG, 14, GUEST_CODE + 0x80);
+	int fd = XIOCTL(vcpu.fd, KVM_GET_STATS_FD, 0);
+	vcpu_expect_mmio(&vcpu, false, 0x10000000, 4);
+	vcpu_expect_out(&vcpu, 0x13, 1);
+	CHECK_EQ(stat_value(fd, "insn_emulation"), 1);
+	CHECK_EQ(stat_value(fd, "pf_guest"), 1);
+	CHECK(stat_value(fd, "pf_fixed") > 0, "no pf_fixed");
+	vcpu.run->request_interrupt_window = 1;
+	vcpu_expect(&vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
+	CHECK_EQ(stat_value(fd, "request_irq_exits"), 1);
+}
+
 /* read() goes on where the last one ended; behind the end there is nothing. */
 static void sequential(void)
 {
@@ -104,6 +128,7 @@ static void sequential(void)
 static const struct test_case cases[] = {
 	{ "vm_stats", vm_stats },
 	{ "vcpu_stats", vcpu_stats },
+	{ "counters", counters },
 	{ "sequential", sequential },
 };
 CASES_MAIN(cases)
