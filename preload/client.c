@@ -152,7 +152,8 @@ static void signal_mask(struct client *client, const uint64_t *set)
 	/* The way back is leave_run()'s, when no lock of the core is held. */
 	if (!set)
 		return;
-	c->own_mask = change_mask(SIG_BLOCK, NULL);
+	/* Less what only a deferred signal has blocked meanwhile. */
+	c->own_mask = change_mask(SIG_BLOCK, NULL) & ~c->deferred;
 	mask = *set & ~SIGNALS_OF_GUARD;
 	mask = (mask & ~SIGNALS_OF_LIBC) | (c->own_mask & SIGNALS_OF_LIBC);
 	newly_let_in = c->own_mask & ~mask & ~SIGNALS_OF_GUARD;

@@ -64,8 +64,8 @@ static bool undefined_16_bit(const struct insn *insn)
 {
 	unsigned op = insn->opcode;
 
-	return insn->opsize == 2 && (op == 0xa4 || op == 0xa5 || op == 0xac || op == 0xad ||
-				     (op >= 0xc8 && op <= 0xcf));
+	return insn->opsize == 2 &&
+	       (op == 0xa4 || op == 0xa5 || op == 0xac || op == 0xad || (op >= 0xc8 && op <= 0xcf));
 }
 
 bool unicorn_executes(const struct insn *insn, const uint8_t *bytes)

@@ -23,14 +23,13 @@
 
 /* In the order of state.gpr. */
 static int registers64[] = {
-	UC_X86_REG_RAX, UC_X86_REG_RCX, UC_X86_REG_RDX, UC_X86_REG_RBX,
-	UC_X86_REG_RSP, UC_X86_REG_RBP, UC_X86_REG_RSI, UC_X86_REG_RDI,
-	UC_X86_REG_R8,	UC_X86_REG_R9,	UC_X86_REG_R10, UC_X86_REG_R11,
-	UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14, UC_X86_REG_R15,
-	UC_X86_REG_RFLAGS, UC_X86_REG_RIP,
+	UC_X86_REG_RAX, UC_X86_REG_RCX,    UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP,
+	UC_X86_REG_RBP, UC_X86_REG_RSI,    UC_X86_REG_RDI, UC_X86_REG_R8,  UC_X86_REG_R9,
+	UC_X86_REG_R10, UC_X86_REG_R11,    UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14,
+	UC_X86_REG_R15, UC_X86_REG_RFLAGS, UC_X86_REG_RIP,
 };
 static int registers32[] = {
-	UC_X86_REG_EAX, UC_X86_REG_ECX, UC_X86_REG_EDX, UC_X86_REG_EBX, UC_X86_REG_ESP,
+	UC_X86_REG_EAX, UC_X86_REG_ECX, UC_X86_REG_EDX, UC_X86_REG_EBX,    UC_X86_REG_ESP,
 	UC_X86_REG_EBP, UC_X86_REG_ESI, UC_X86_REG_EDI, UC_X86_REG_EFLAGS, UC_X86_REG_EIP,
 };
 #define REGISTERS_MAX 18
@@ -110,8 +109,8 @@ static bool fill(uc_engine *uc, uint64_t address, uc_mem_type type, uc_tlb_entry
 	if (type == UC_MEM_FETCH)
 		filled = fill_code(side, address, result);
 	else
-		filled = fill_data(side, address,
-				   type == UC_MEM_WRITE ? ACCESS_WRITE : ACCESS_READ, result);
+		filled = fill_data(side, address, type == UC_MEM_WRITE ? ACCESS_WRITE : ACCESS_READ,
+				   result);
 	if (!filled)
 		side->unicorn->stats.refused++;
 	return filled;

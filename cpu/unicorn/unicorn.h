@@ -29,18 +29,18 @@
 /* A guest page of which code has been copied. */
 struct shadow {
 	struct shadow *hash_next;
-	const uint8_t *host;     /* the guest page, in our memory */
-	_Atomic(uint8_t) *mark;  /* its code mark; valid while @slots is current */
-	uint64_t slots;          /* side's slots_epoch when @mark was taken */
-	uint64_t verified;       /* interp's code_epoch when last compared */
-	uint8_t *code;           /* what Unicorn sees */
+	const uint8_t *host;                    /* the guest page, in our memory */
+	_Atomic(uint8_t) *mark;                 /* its code mark; valid while @slots is current */
+	uint64_t slots;                         /* side's slots_epoch when @mark was taken */
+	uint64_t verified;                      /* interp's code_epoch when last compared */
+	uint8_t *code;                          /* what Unicorn sees */
 	uint64_t covered[GUEST_PAGE_SIZE / 64]; /* bits: bytes of @code that are the guest's */
 	uint64_t starts[GUEST_PAGE_SIZE / 64];  /* bits: first bytes of instructions */
 	uint8_t image[GUEST_PAGE_SIZE];         /* of the guest page at @verified */
 };
 
 struct shadows {
-	uint8_t *code;      /* SHADOW_PAGES_MAX pages */
+	uint8_t *code; /* SHADOW_PAGES_MAX pages */
 	struct shadow *page;
 	unsigned used;
 	uint64_t slots_epoch;
@@ -52,12 +52,12 @@ struct side {
 	struct unicorn *unicorn;
 	uc_engine *uc;
 	struct shadows shadows;
-	bool wide;            /* 64-bit code */
+	bool wide; /* 64-bit code */
 	/* What Unicorn's TLB was filled from. */
 	uint64_t stamp;
 	enum tlb_mode data_mode;
 	uint64_t fs_base, gs_base; /* as Unicorn has them */
-	unsigned fills, flushes; /* in the present run */
+	unsigned fills, flushes;   /* in the present run */
 	/*
 	 * At most what the translations take of Unicorn's buffer: when that is full Unicorn empties
 	 * it under the code that it runs, and crashes. A side is closed long before.
@@ -72,10 +72,10 @@ enum side_index { SIDE_SUPER64, SIDE_USER64, SIDE_SUPER32, SIDE_USER32, SIDES };
 
 struct unicorn {
 	struct vcpu *vcpu;
-	bool eager;           /* everything goes to Unicorn at once: for tests */
+	bool eager; /* everything goes to Unicorn at once: for tests */
 	struct side *side[SIDES];
 	_Atomic(uc_engine *) running;
-	atomic_int kicking;   /* who may be using what they found in @running */
+	atomic_int kicking; /* who may be using what they found in @running */
 	uint32_t sides_opened;
 	struct side *entered; /* set while a side runs; found set later, it was left by a fault */
 	uint64_t stopped_at;  /* RIP that Unicorn could not get past */
