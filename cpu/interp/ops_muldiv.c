@@ -4,14 +4,18 @@
 
 /* ---- MUL, IMUL with one operand: (E|R)DX:(E|R)AX, or AX for bytes ---- */
 
-/* The host's flags come out in RAX after the product has been moved away from there. */
+/*
+ * Some CPUs leave the undefined flags as they were, so the guest's go in. They come out in RAX after
+ * the product has been moved away from there.
+ */
 #define WIDE_MULTIPLY(name, text, bits)                                                            \
 BODY name##_mem##bits##_body(struct vcpu *cpu, const struct insn *insn, uint##bits##_t value)      \
 {                                                                                                  \
-	uint64_t rax = cpu->state.gpr[GPR_RAX], rdx, low;                                          \
+	uint64_t rax = cpu->state.arith, rdx, low = cpu->state.gpr[GPR_RAX];                       \
                                                                                                    \
-	asm(text " %[value]\n\tmov %%rax, %[low]" ASM_SAVE_FLAGS                                   \
-	    : "+&a" (rax), "=&d" (rdx), [low] "=&r" (low) : [value] "r" (value) : "cc");           \
+	asm(ASM_LOAD_FLAGS "mov %[low], %%rax\n\t" text " %[value]\n\t"                            \
+	    "mov %%rax, %[low]" ASM_SAVE_FLAGS                                                     \
+	    : "+&a" (rax), "=&d" (rdx), [low] "+&r" (low) : [value] "r" (value) : "cc");           \
 	SET##bits(cpu, GPR_RAX * 8, low);                                                          \
 	SET##bits(cpu, GPR_RDX * 8, rdx);                                                          \
 	cpu->state.arith = (uint16_t)rax;                                                          \
@@ -22,10 +26,11 @@ SOURCE_HANDLERS(name, bits)
 #define BYTE_MULTIPLY(name, text)                                                                  \
 BODY name##_mem8_body(struct vcpu *cpu, const struct insn *insn, uint8_t value)                    \
 {                                                                                                  \
-	uint64_t rax = cpu->state.gpr[GPR_RAX], low;                                               \
+	uint64_t rax = cpu->state.arith, low = cpu->state.gpr[GPR_RAX];                            \
                                                                                                    \
-	asm(text " %[value]\n\tmov %%rax, %[low]" ASM_SAVE_FLAGS                                   \
-	    : "+&a" (rax), [low] "=&r" (low) : [value] "r" (value) : "cc");                        \
+	asm(ASM_LOAD_FLAGS "mov %[low], %%rax\n\t" text " %[value]\n\t"                            \
+	    "mov %%rax, %[low]" ASM_SAVE_FLAGS                                                     \
+	    : "+&a" (rax), [low] "+&r" (low) : [value] "r" (value) : "cc");                        \
 	SET16(cpu, GPR_RAX * 8, low);                                                              \
 	cpu->state.arith = (uint16_t)rax;                                                          \
 	NEXT(cpu, insn);                                                                           \
@@ -47,10 +52,10 @@ WIDE_MULTIPLY(imul, "imul", 64)
 BODY name##_mem##bits##_body(struct vcpu *cpu, const struct insn *insn, uint##bits##_t value)      \
 {                                                                                                  \
 	uint##bits##_t product = (uint##bits##_t)(other);                                          \
-	uint32_t ax;                                                                               \
+	uint32_t ax = cpu->state.arith;                                                            \
                                                                                                    \
-	asm("imul %[value], %[product]" ASM_SAVE_FLAGS                                             \
-	    : [product] "+&r" (product), "=&a" (ax) : [value] "r" (value) : "cc");                 \
+	asm(ASM_LOAD_FLAGS "imul %[value], %[product]" ASM_SAVE_FLAGS                              \
+	    : [product] "+&r" (product), "+&a" (ax) : [value] "r" (value) : "cc");                 \
 	SET##bits(cpu, insn->reg, product);                                                        \
 	cpu->state.arith = (uint16_t)ax;                                                           \
 	NEXT(cpu, insn);                                                                           \
