@@ -294,6 +294,7 @@ const struct capability_row capability_table[] = {
 	{ CAP(KVM_CAP_X86_TRIPLE_FAULT_EVENT), EVERYWHERE(1),
 	  .enable_vm = enable_triple_fault_event },
 	{ CAP(KVM_CAP_MEMORY_FAULT_INFO), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_USER_MEMORY2), EVERYWHERE(1), .note = "without guest_memfd" },
 	{ CAP(KVM_CAP_VM_TYPES), EVERYWHERE(1), .note = "bit 0: KVM_X86_DEFAULT_VM" },
 };
 

@@ -56,6 +56,9 @@ static bool range_mappable(const struct kvm_userspace_memory_region *args)
 }
 
 /*
+ * Both KVM_SET_USER_MEMORY_REGION and the second, whose structure begins like the first's. What
+ * follows there is read with KVM_MEM_GUEST_MEMFD only, a flag that the memslots refuse.
+ *
  * regions_lock keeps the list and the slots together. Changing slots waits for vCPUs to leave guest
  * code, which they do without any lock of this room.
  */

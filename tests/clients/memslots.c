@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "kvm_client.h"
+#include "kvm_new.h"
 
 #define SLOT_AT 0x400000
 #define SLOT_PAGES 64
@@ -48,6 +49,39 @@ static void delete (void)
 		vcpu_answer_mmio(&vcpu, ~i);
 		CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), ~i);
 	}
+}
+
+/* KVM_SET_USER_MEMORY_REGION2 makes and deletes the same slots as the first. */
+static void second(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+	uint32_t *memory = pages_alloc(SLOT_BYTES);
+	struct kvm_userspace_memory_region2 region = {
+		.slot = 1,
+		.guest_phys_addr = SLOT_AT,
+		.memory_size = SLOT_BYTES,
+		.userspace_addr = (uintptr_t)memory,
+		/* Not looked at without KVM_MEM_GUEST_MEMFD. */
+		.guest_memfd_offset = 1,
+		.guest_memfd = -1,
+	};
+
+	VM_BOOT(&vm, &vcpu, MODE_LONG, read_code);
+	set_rbx(&vcpu, SLOT_AT, 0);
+	memory[0] = 42;
+	CHECK_EQ(ioctl(vm.fd, KVM_SET_USER_MEMORY_REGION2, &region), 0);
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), 42);
+	set_slot(&vm, 1, 0, SLOT_AT, 0, NULL);
+	vcpu_expect_mmio(&vcpu, false, SLOT_AT, 4);
+	vcpu_answer_mmio(&vcpu, 1);
+	vcpu_expect_out(&vcpu, 0x10, 4);
+
+	set_slot(&vm, 1, 0, SLOT_AT, SLOT_BYTES, memory);
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), 42);
+	region.memory_size = 0;
+	CHECK_EQ(ioctl(vm.fd, KVM_SET_USER_MEMORY_REGION2, &region), 0);
+	vcpu_expect_mmio(&vcpu, false, SLOT_AT, 4);
 }
 
 /* A slot moves to another guest address with its memory. */
@@ -323,6 +357,7 @@ static void churn_while_running(void)
 
 static const struct test_case cases[] = {
 	{ "delete", delete },
+	{ "second", second },
 	{ "move", move },
 	{ "replace", replace },
 	{ "alias", alias },
