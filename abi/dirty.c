@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Memslots and their dirty logs. KVM document 4.8, 4.35, 4.117. */
+/* Memslots, their dirty logs, dirty rings. KVM document 4.8, 4.35, 4.117, 8.29. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,4 +137,52 @@ long ioctl_vm_clear_dirty_log(struct ioctl_call *call)
 		r = memory_clear_dirty_log(memory, log, bitmap);
 	free(bitmap);
 	return r;
+}
+
+/* ---- dirty rings ---- */
+
+long vm_enable_dirty_ring(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	uint32_t bytes = cap->args[0]; /* the kernel looks at no more of it */
+	long r = 0;
+
+	if (!bytes || (bytes & (bytes - 1)) || bytes < GUEST_PAGE_SIZE)
+		return -EINVAL;
+	if (bytes > DIRTY_RING_BYTES_MAX)
+		return -E2BIG;
+	pthread_mutex_lock(&vm->vm->lock);
+	if (vm->ring_bytes || atomic_load(&vm->vm->vcpu_count)) {
+		r = -EINVAL;
+	} else {
+		vm->ring_bytes = bytes;
+		memory_use_dirty_rings(vm->vm->memory);
+	}
+	pthread_mutex_unlock(&vm->vm->lock);
+	return r;
+}
+
+long vm_enable_ring_bitmap(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	(void)cap;
+	return memory_use_ring_bitmap(vm->vm->memory);
+}
+
+long ioctl_vm_reset_dirty_rings(struct ioctl_call *call)
+{
+	struct vm *vm = call_vm(call)->vm;
+	unsigned i, count;
+	long reset = 0;
+	bool rings;
+
+	pthread_mutex_lock(&vm->lock);
+	rings = call_vm(call)->ring_bytes;
+	pthread_mutex_unlock(&vm->lock);
+	if (!rings)
+		return -EINVAL;
+	count = atomic_load(&vm->vcpu_count);
+	for (i = 0; i < count; i++)
+		reset += memory_reset_dirty_ring(vm->memory, &atomic_load(&vm->vcpus[i])->ring);
+	if (reset)
+		memory_revoke_writes(vm->memory);
+	return reset;
 }

@@ -25,6 +25,7 @@
 #define MSRS_PER_CALL_MAX 256 /* MAX_IO_MSRS: exclusive */
 #define MCE_BANKS_MAX 32      /* KVM_MAX_MCE_BANKS, value of KVM_CAP_MCE */
 #define VCPU_MMAP_PAGES 3     /* kvm_run, PIO data, coalesced ring */
+#define DIRTY_RING_BYTES_MAX (DIRTY_RING_ENTRIES_MAX * sizeof(struct kvm_dirty_gfn))
 
 struct fauxkvm {
 	struct log log;
@@ -54,7 +55,7 @@ struct vcpu_object {
 	struct vm_object *vm;
 	struct vcpu *vcpu;
 	struct vcpu_object *next;
-	uint8_t *pages;    /* kvm_run and the PIO page in this process */
+	uint8_t *pages;    /* kvm_run, the PIO page and the dirty ring in this process */
 	off_t offset;      /* of @pages in the VM's memfd */
 	pthread_mutex_t mutex;
 	bool has_signal_mask;
@@ -69,7 +70,7 @@ struct vm_object {
 	/* Reads 1 in the address space that created the VM and 0 in a child of fork(). */
 	uint8_t *creator;
 
-	/* What clients map: page 0 is the coalesced ring, then two pages for each vCPU. */
+	/* What clients map: page 0 is the coalesced ring, then the pages of each vCPU. */
 	int memfd;
 	off_t memfd_bytes;
 	struct kvm_coalesced_mmio_ring *ring;
@@ -77,6 +78,7 @@ struct vm_object {
 	struct vcpu_object *vcpus; /* under vm->lock */
 	uint32_t max_vcpu_ids;     /* KVM_CAP_MAX_VCPU_ID; 0: not set. Under vm->lock */
 	uint64_t x2apic_api;       /* KVM_CAP_X2APIC_API flags. Under vm->lock */
+	uint32_t ring_bytes;       /* of a vCPU's dirty ring; set before the first vCPU */
 
 	pthread_mutex_t regions_lock;
 	struct region *regions;
@@ -213,6 +215,9 @@ int client_eventfd(struct client *client, int fd);
 long ioctl_vm_set_user_memory_region(struct ioctl_call *call);
 long ioctl_vm_get_dirty_log(struct ioctl_call *call);
 long ioctl_vm_clear_dirty_log(struct ioctl_call *call);
+long ioctl_vm_reset_dirty_rings(struct ioctl_call *call);
+long vm_enable_dirty_ring(struct vm_object *vm, const struct kvm_enable_cap *cap);
+long vm_enable_ring_bitmap(struct vm_object *vm, const struct kvm_enable_cap *cap);
 
 /* ---- irqchip_ioctl.c ---- */
 long ioctl_vm_create_irqchip(struct ioctl_call *call);

@@ -10,6 +10,10 @@
 #include <linux/kvm.h>
 #include <stdint.h>
 
+#ifndef KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP
+#define KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP 225
+#endif
+
 #ifndef KVM_CAP_USER_MEMORY2
 #define KVM_CAP_USER_MEMORY2 231
 struct kvm_userspace_memory_region2 {

@@ -310,6 +310,8 @@ static int map_pages(struct object *object, uint8_t *at, size_t length, int prot
 
 	for (done = 0; done < length; done += GUEST_PAGE_SIZE) {
 		r = object_page(object, (offset + done) / GUEST_PAGE_SIZE, &page);
+		if (r == -EINVAL) /* between kvm_run and the dirty ring */
+			continue;
 		if (r)
 			return r;
 		if (mmap(at + done, GUEST_PAGE_SIZE, prot, MAP_SHARED | MAP_FIXED, page.fd,
@@ -337,6 +339,9 @@ void *fauxkvm_mmap(struct fauxkvm *fauxkvm, int number, size_t length, int prot,
 	else if (!length || offset < 0 || offset % (off_t)GUEST_PAGE_SIZE ||
 		 (size_t)offset >= size || length > size - offset)
 		r = -EINVAL;
+	if (!r)
+		r = object_mmap_check(object, offset / GUEST_PAGE_SIZE, length / GUEST_PAGE_SIZE,
+				      prot, MAP_SHARED);
 	if (!r) {
 		/* The pages lie in different places: find room first, then fill it. */
 		mapping = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

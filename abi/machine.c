@@ -122,6 +122,12 @@ void vm_object_free(struct vm_object *vm)
 	free(vm);
 }
 
+/* kvm_run, PIO data, dirty ring. */
+static size_t vcpu_pages(const struct vm_object *vm)
+{
+	return 2 + vm->ring_bytes / PAGE;
+}
+
 int vcpu_object_create(struct vm_object *vm, uint32_t id, struct vcpu_object **out)
 {
 	struct vcpu_object *vcpu = calloc(1, sizeof(*vcpu));
@@ -133,19 +139,21 @@ int vcpu_object_create(struct vm_object *vm, uint32_t id, struct vcpu_object **o
 	atomic_init(&vcpu->object.references, 1);
 	vcpu->vm = vm;
 	pthread_mutex_init(&vcpu->mutex, NULL);
-	r = append_pages(vm, 2, &vcpu->pages, &vcpu->offset);
+	r = append_pages(vm, vcpu_pages(vm), &vcpu->pages, &vcpu->offset);
 	if (r)
 		goto free_object;
 	r = vcpu_create(vm->vm, id, (struct kvm_run *)vcpu->pages, vcpu->pages + PAGE,
 			&vcpu->vcpu);
 	if (r)
 		goto unmap_pages;
+	if (vm->ring_bytes)
+		vcpu_set_dirty_ring(vcpu->vcpu, vcpu->pages + 2 * PAGE, vm->ring_bytes);
 	object_get(&vm->object);
 	*out = vcpu;
 	return 0;
 
 unmap_pages:
-	munmap(vcpu->pages, 2 * PAGE);
+	munmap(vcpu->pages, vcpu_pages(vm) * PAGE);
 free_object:
 	pthread_mutex_destroy(&vcpu->mutex);
 	free(vcpu);
@@ -154,7 +162,7 @@ free_object:
 
 void vcpu_object_free(struct vcpu_object *vcpu)
 {
-	munmap(vcpu->pages, 2 * PAGE);
+	munmap(vcpu->pages, vcpu_pages(vcpu->vm) * PAGE);
 	pthread_mutex_destroy(&vcpu->mutex);
 	free(vcpu);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "abi/internal.h"
 
@@ -187,9 +188,34 @@ void object_kick(struct object *object)
 
 /* ---- mmap and read ---- */
 
+/* Where the dirty ring is in a vCPU's mapping; no pages when there is none. */
+static bool in_dirty_ring(const struct vcpu_object *vcpu, uint64_t page_index)
+{
+	return page_index >= KVM_DIRTY_LOG_PAGE_OFFSET &&
+	       page_index - KVM_DIRTY_LOG_PAGE_OFFSET < vcpu->vm->ring_bytes / GUEST_PAGE_SIZE;
+}
+
 size_t object_mmap_size(struct object *object)
 {
-	return object->kind == OBJECT_VCPU ? VCPU_MMAP_PAGES * GUEST_PAGE_SIZE : 0;
+	const struct vcpu_object *vcpu = (const struct vcpu_object *)object;
+
+	if (object->kind != OBJECT_VCPU)
+		return 0;
+	if (vcpu->vm->ring_bytes)
+		return KVM_DIRTY_LOG_PAGE_OFFSET * GUEST_PAGE_SIZE + vcpu->vm->ring_bytes;
+	return VCPU_MMAP_PAGES * GUEST_PAGE_SIZE;
+}
+
+int object_mmap_check(struct object *object, uint64_t first, uint64_t pages, int prot, int flags)
+{
+	const struct vcpu_object *vcpu = (const struct vcpu_object *)object;
+
+	if (object->kind != OBJECT_VCPU)
+		return -ENODEV;
+	if (pages && ((prot & PROT_EXEC) || !(flags & MAP_SHARED)) &&
+	    (in_dirty_ring(vcpu, first) || in_dirty_ring(vcpu, first + pages - 1)))
+		return -EINVAL;
+	return 0;
 }
 
 int object_page(struct object *object, uint64_t page_index, struct object_page *page)
@@ -198,12 +224,17 @@ int object_page(struct object *object, uint64_t page_index, struct object_page *
 
 	if (object->kind != OBJECT_VCPU)
 		return -ENODEV;
-	if (page_index >= VCPU_MMAP_PAGES)
-		return -EINVAL;
 	page->fd = vcpu->vm->memfd;
-	page->offset = page_index == KVM_COALESCED_MMIO_PAGE_OFFSET ?
-			       0 :
-			       vcpu->offset + (off_t)(page_index * GUEST_PAGE_SIZE);
+	if (in_dirty_ring(vcpu, page_index))
+		page->offset = vcpu->offset +
+			       (off_t)((page_index - KVM_DIRTY_LOG_PAGE_OFFSET + 2) *
+				       GUEST_PAGE_SIZE);
+	else if (page_index == KVM_COALESCED_MMIO_PAGE_OFFSET)
+		page->offset = 0;
+	else if (page_index < KVM_COALESCED_MMIO_PAGE_OFFSET)
+		page->offset = vcpu->offset + (off_t)(page_index * GUEST_PAGE_SIZE);
+	else
+		return -EINVAL;
 	return 0;
 }
 

@@ -42,15 +42,21 @@ long object_ioctl(struct object *object, struct client *client, unsigned request
 
 /*
  * What backs mmap() of the object: for each page the memfd and offset that hold it. A vCPU:
- * page 0 kvm_run, page 1 PIO data, page 2 the VM's coalesced ring. -EINVAL outside, -ENODEV when
- * the kind cannot be mapped.
+ * page 0 kvm_run, page 1 PIO data, page 2 the VM's coalesced ring, from page 64
+ * (KVM_DIRTY_LOG_PAGE_OFFSET) on its dirty ring. -EINVAL where there is nothing, -ENODEV when the
+ * kind cannot be mapped.
  */
 struct object_page {
 	int fd;
 	off_t offset;
 };
 int object_page(struct object *object, uint64_t page_index, struct object_page *page);
-size_t object_mmap_size(struct object *object); /* bytes; 0: not mappable */
+size_t object_mmap_size(struct object *object); /* bytes up to the last page; 0: not mappable */
+/*
+ * May @pages from page @first on be mapped with mmap()'s @prot and @flags? 0, -ENODEV, -EINVAL: a
+ * dirty ring is shared and not executed.
+ */
+int object_mmap_check(struct object *object, uint64_t first, uint64_t pages, int prot, int flags);
 
 /* read()/pread() of a stats object. Bytes read, or negative errno (-EINVAL for other kinds). */
 ssize_t object_read(struct object *object, struct client *client, uint64_t address, size_t bytes,

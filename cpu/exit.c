@@ -128,6 +128,11 @@ void exit_host_fault(struct vcpu *vcpu, const uint8_t *hva, int si_code)
 	vcpu->run_error = -EFAULT;
 }
 
+void exit_dirty_ring_full(struct vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+}
+
 void exit_mmio(struct vcpu *vcpu, uint64_t gpa, const void *data, unsigned bytes, int is_write)
 {
 	struct kvm_run *run = vcpu->run;

@@ -21,6 +21,9 @@ bool exit_emulation_error(struct vcpu *vcpu);
 void exit_host_fault(struct vcpu *vcpu, const uint8_t *hva, int si_code);
 void exit_memory_fault(struct vcpu *vcpu, uint64_t gpa, uint64_t bytes, uint64_t flags);
 
+/* KVM_EXIT_DIRTY_RING_FULL. */
+void exit_dirty_ring_full(struct vcpu *vcpu);
+
 /* KVM_EXIT_MMIO for one fragment of 1..8 bytes. */
 void exit_mmio(struct vcpu *vcpu, uint64_t gpa, const void *data, unsigned bytes, int is_write);
 

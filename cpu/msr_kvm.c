@@ -24,7 +24,8 @@ int msr_set_wall_clock(struct vcpu *vcpu, uint32_t index, uint64_t value, bool h
 	vcpu->state.msr.kvm_wall_clock = value;
 	/* A bad address leaves the guest without a wall clock, as in the kernel. */
 	if (value)
-		clock_write_wall_clock(vcpu->vm->clock, vcpu->vm->memory, value);
+		clock_write_wall_clock(vcpu->vm->clock, vcpu->vm->memory, &vcpu->mmu,
+				       value);
 	return 0;
 }
 

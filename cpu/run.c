@@ -431,6 +431,10 @@ static int finish_instruction(struct vcpu *vcpu)
 static int run_once(struct vcpu *vcpu)
 {
 	process_requests(vcpu);
+	if (dirty_ring_full(&vcpu->ring) && !halted(vcpu) && !immediate_exit(vcpu)) {
+		exit_dirty_ring_full(vcpu);
+		return 0;
+	}
 	if (vcpu->signal_pending(vcpu->signal_opaque)) {
 		vcpu->run->exit_reason = KVM_EXIT_INTR;
 		vcpu->stats.signal_exits++;

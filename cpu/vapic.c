@@ -45,5 +45,6 @@ void vcpu_vapic_out(struct vcpu *vcpu)
 	/* Only changes dirty the page. */
 	if (memory_read(vcpu->vm->memory, NULL, vcpu->vapic_gpa, &old, sizeof(old)) || old == word)
 		return;
-	memory_write(vcpu->vm->memory, NULL, vcpu->vapic_gpa, &word, sizeof(word), NULL);
+	memory_write(vcpu->vm->memory, NULL, vcpu->vapic_gpa, &word, sizeof(word),
+		     &vcpu->mmu);
 }

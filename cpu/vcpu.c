@@ -216,6 +216,12 @@ void vcpu_destroy(struct vcpu *vcpu)
 	free(vcpu);
 }
 
+void vcpu_set_dirty_ring(struct vcpu *vcpu, void *entries, uint32_t bytes)
+{
+	dirty_ring_init(&vcpu->ring, entries, bytes);
+	vcpu->mmu.ring = &vcpu->ring;
+}
+
 void vcpu_nmi(struct vcpu *vcpu)
 {
 	atomic_fetch_add(&vcpu->nmi_queue, 1);
@@ -229,8 +235,8 @@ void vcpu_update_clock(struct vcpu *vcpu)
 	if (!(msr & 1))
 		return;
 	/* A page that is not there is the guest's mistake: it just sees no clock. */
-	clock_write_vcpu_time(vcpu->vm->clock, &vcpu->tsc, vcpu->vm->memory, msr & ~1ull,
-			      vcpu->clock_paused);
+	clock_write_vcpu_time(vcpu->vm->clock, &vcpu->tsc, vcpu->vm->memory, &vcpu->mmu,
+			      msr & ~1ull, vcpu->clock_paused);
 	vcpu->clock_paused = false;
 }
 
@@ -280,12 +286,12 @@ void vcpu_update_steal_time(struct vcpu *vcpu)
 		return;
 	/* An odd version says that the rest is being written. */
 	record.version = (record.version | 1) + 2;
-	memory_write(memory, NULL, gpa + 8, &record.version, 4, NULL);
+	memory_write(memory, NULL, gpa + 8, &record.version, 4, &vcpu->mmu);
 	record.steal += stolen;
 	record.flags = 0;
 	record.preempted = 0;
-	memory_write(memory, NULL, gpa, &record.steal, 8, NULL);
-	memory_write(memory, NULL, gpa + 12, &record.flags, 5, NULL);
+	memory_write(memory, NULL, gpa, &record.steal, 8, &vcpu->mmu);
+	memory_write(memory, NULL, gpa + 12, &record.flags, 5, &vcpu->mmu);
 	record.version++;
-	memory_write(memory, NULL, gpa + 8, &record.version, 4, NULL);
+	memory_write(memory, NULL, gpa + 8, &record.version, 4, &vcpu->mmu);
 }

@@ -83,6 +83,7 @@ struct vcpu {
 	/* Shared with the client: everything is read once, then checked. */
 	struct kvm_run *run;
 	uint8_t *pio_page;
+	struct dirty_ring ring; /* KVM_CAP_DIRTY_LOG_RING */
 	struct replay replay;
 	uint64_t replay_rip;  /* where the last KVM_RUN left: answers are for this instruction */
 	int run_error;
@@ -145,6 +146,8 @@ struct vcpu {
 /* State as after power-on. @run and @pio_page are pages of the client-visible mapping. */
 int vcpu_create(struct vm *vm, uint32_t id, struct kvm_run *run, uint8_t *pio_page,
 		struct vcpu **vcpu);
+/* Before it runs: its dirty ring, @bytes of zeroed memory that the client sees. */
+void vcpu_set_dirty_ring(struct vcpu *vcpu, void *entries, uint32_t bytes);
 void vcpu_destroy(struct vcpu *vcpu);
 void vcpu_reset(struct vcpu *vcpu, bool init); /* @init: INIT keeps FPU, MSRs, TSC */
 

@@ -195,27 +195,27 @@ out:
  * there is garbage from before the page was ours. The host is x86: its stores stay in order, only
  * the compiler has to be told.
  */
-static int version_begin(struct memory *memory, uint64_t gpa, uint32_t *version)
+static int version_begin(struct memory *memory, struct mmu *self, uint64_t gpa, uint32_t *version)
 {
 	int error = memory_read(memory, NULL, gpa, version, sizeof(*version));
 
 	if (error)
 		return error;
 	*version = (*version | 1) + (*version & 1 ? 2 : 0);
-	error = memory_write(memory, NULL, gpa, version, sizeof(*version), NULL);
+	error = memory_write(memory, NULL, gpa, version, sizeof(*version), self);
 	atomic_signal_fence(memory_order_seq_cst);
 	return error;
 }
 
-static int version_end(struct memory *memory, uint64_t gpa, uint32_t version)
+static int version_end(struct memory *memory, struct mmu *self, uint64_t gpa, uint32_t version)
 {
 	atomic_signal_fence(memory_order_seq_cst);
 	version++;
-	return memory_write(memory, NULL, gpa, &version, sizeof(version), NULL);
+	return memory_write(memory, NULL, gpa, &version, sizeof(version), self);
 }
 
 int clock_write_vcpu_time(const struct clock *clock, const struct tsc *tsc, struct memory *memory,
-			  uint64_t gpa, bool paused)
+			  struct mmu *self, uint64_t gpa, bool paused)
 {
 	const struct slope slope = slope_of(tsc->khz);
 	uint64_t base_tsc, base_ns;
@@ -244,28 +244,29 @@ int clock_write_vcpu_time(const struct clock *clock, const struct tsc *tsc, stru
 		.tsc_shift = slope.shift,
 		.flags = PVCLOCK_TSC_STABLE | flags,
 	};
-	error = version_begin(memory, gpa, &time.version);
+	error = version_begin(memory, self, gpa, &time.version);
 	if (error)
 		return error;
-	error = memory_write(memory, NULL, gpa, &time, sizeof(time), NULL);
+	error = memory_write(memory, NULL, gpa, &time, sizeof(time), self);
 	if (error)
 		return error;
-	return version_end(memory, gpa, time.version);
+	return version_end(memory, self, gpa, time.version);
 }
 
-int clock_write_wall_clock(const struct clock *clock, struct memory *memory, uint64_t gpa)
+int clock_write_wall_clock(const struct clock *clock, struct memory *memory, struct mmu *self,
+			   uint64_t gpa)
 {
 	const uint64_t start = realtime_ns() - clock_now(clock);
 	struct pvclock_wall wall = {
 		.sec = start / NS_PER_SECOND,
 		.nsec = start % NS_PER_SECOND,
 	};
-	int error = version_begin(memory, gpa, &wall.version);
+	int error = version_begin(memory, self, gpa, &wall.version);
 
 	if (error)
 		return error;
-	error = memory_write(memory, NULL, gpa, &wall, sizeof(wall), NULL);
+	error = memory_write(memory, NULL, gpa, &wall, sizeof(wall), self);
 	if (error)
 		return error;
-	return version_end(memory, gpa, wall.version);
+	return version_end(memory, self, gpa, wall.version);
 }

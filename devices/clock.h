@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "mmu/memory.h"
+#include "mmu/mmu.h"
 
 struct clock; /* one a VM */
 struct clock *clock_create(void);
@@ -43,11 +43,13 @@ void clock_write_tsc(struct clock *clock, struct tsc *tsc, uint64_t value);
 
 /*
  * Writes struct pvclock_vcpu_time_info at @gpa with the version protocol. @paused sets the "guest
- * was stopped" flag (KVM_KVMCLOCK_CTRL). 0 or -EFAULT.
+ * was stopped" flag (KVM_KVMCLOCK_CTRL). @self: the writing vCPU's, as for memory_write(). 0 or
+ * -EFAULT.
  */
 int clock_write_vcpu_time(const struct clock *clock, const struct tsc *tsc, struct memory *memory,
-			  uint64_t gpa, bool paused);
+			  struct mmu *self, uint64_t gpa, bool paused);
 /* Writes struct pvclock_wall_clock at @gpa (MSR_KVM_WALL_CLOCK_NEW). */
-int clock_write_wall_clock(const struct clock *clock, struct memory *memory, uint64_t gpa);
+int clock_write_wall_clock(const struct clock *clock, struct memory *memory, struct mmu *self,
+			   uint64_t gpa);
 
 #endif

@@ -17,7 +17,7 @@ struct page_array *dirty_array_create(const struct memory *memory, size_t pages)
 	struct page_array *array = page_array_create(dirty_bitmap_bytes(pages));
 	uint64_t *word;
 
-	if (!array || (memory->manual_dirty_log & all) != all)
+	if (!array || memory->dirty_rings || (memory->manual_dirty_log & all) != all)
 		return array;
 	word = (void *)array->data;
 	memset(word, 0xff, pages / 64 * 8);
@@ -33,26 +33,57 @@ void memory_set_manual_dirty_log(struct memory *memory, uint64_t flags)
 	pthread_mutex_unlock(&memory->slots_lock);
 }
 
-void memslot_mark_dirty(const struct memslot *slot, uint64_t gpa)
+static bool set_bit(atomic_ulong *bitmap, size_t page)
+{
+	unsigned long bit = 1ul << page % 64;
+
+	return !(atomic_fetch_or(&bitmap[page / 64], bit) & bit);
+}
+
+void memslot_mark_dirty(const struct memslot *slot, uint64_t gpa, struct dirty_ring *ring)
 {
 	size_t page = memslot_page_index(slot, gpa);
 
-	if (!memslot_is_dirty(slot, gpa))
-		atomic_fetch_or(&slot->dirty[page / 64], 1ul << page % 64);
+	if (memslot_is_dirty(slot, gpa))
+		return;
+	if (!ring && slot->log) {
+		set_bit(slot->log, page);
+		return;
+	}
+	/* Without room in the ring the page stays clean, and its next write comes here again. */
+	if (set_bit(slot->dirty, page) && ring && !dirty_ring_push(ring, slot->id, page))
+		atomic_fetch_and(&slot->dirty[page / 64], ~(1ul << page % 64));
+}
+
+static int without_bitmap(const struct memory *memory)
+{
+	return memory->dirty_rings && !memory->ring_bitmap ? -ENXIO : 0;
+}
+
+/* The bitmap that user space sees, or the errno that says why there is none. */
+static int find_log(const struct memory *memory, uint32_t id, const struct memslot **slot,
+		    atomic_ulong **log)
+{
+	if (!slot_number_valid(id))
+		return -EINVAL;
+	*slot = slots_find_id(memory, id);
+	if (!*slot || !(*slot)->dirty)
+		return -ENOENT;
+	*log = memory->dirty_rings ? (*slot)->log : (*slot)->dirty;
+	return 0;
 }
 
 /* Copies the bitmap out, and clears it unless the client does that. True: bits were cleared. */
-static bool harvest(const struct memory *memory, const struct memslot *slot, uint64_t *bitmap)
+static bool harvest(const struct memory *memory, atomic_ulong *log, size_t words, uint64_t *bitmap)
 {
-	size_t words = dirty_bitmap_bytes(memslot_pages(slot)) / 8;
 	bool manual = memory->manual_dirty_log & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
 	bool cleared = false;
 
 	for (size_t i = 0; i < words; i++) {
-		unsigned long word = atomic_load_explicit(&slot->dirty[i], memory_order_relaxed);
+		unsigned long word = atomic_load_explicit(&log[i], memory_order_relaxed);
 
 		if (word && !manual) {
-			word = atomic_exchange(&slot->dirty[i], 0);
+			word = atomic_exchange(&log[i], 0);
 			cleared = true;
 		}
 		bitmap[i] = word;
@@ -65,17 +96,16 @@ int memory_get_dirty_log(struct memory *memory, uint32_t id, void *bitmap, size_
 {
 	const struct memslot *slot;
 	bool cleared = false;
+	atomic_ulong *log;
 	size_t size;
-	int r = 0;
+	int r;
 
-	if (!slot_number_valid(id))
-		return -EINVAL;
 	pthread_mutex_lock(&memory->slots_lock);
-	slot = slots_find_id(memory, id);
-	if (!slot || !slot->dirty) {
-		r = -ENOENT;
+	r = without_bitmap(memory);
+	if (!r)
+		r = find_log(memory, id, &slot, &log);
+	if (r)
 		goto out;
-	}
 	size = dirty_bitmap_bytes(memslot_pages(slot));
 	if (needed)
 		*needed = size;
@@ -85,7 +115,7 @@ int memory_get_dirty_log(struct memory *memory, uint32_t id, void *bitmap, size_
 		r = -EINVAL;
 		goto out;
 	}
-	cleared = harvest(memory, slot, bitmap);
+	cleared = harvest(memory, log, size / 8, bitmap);
 out:
 	pthread_mutex_unlock(&memory->slots_lock);
 	if (cleared)
@@ -100,16 +130,17 @@ int memory_clear_dirty_log(struct memory *memory, const struct kvm_clear_dirty_l
 	const struct memslot *slot;
 	bool cleared = false;
 	size_t pages, first;
-	int r = 0;
+	atomic_ulong *dirty;
+	int r;
 
-	if (!slot_number_valid(log->slot) || log->first_page % 64)
-		return -EINVAL;
 	pthread_mutex_lock(&memory->slots_lock);
-	slot = slots_find_id(memory, log->slot);
-	if (!slot || !slot->dirty) {
-		r = -ENOENT;
+	r = without_bitmap(memory);
+	if (!r && log->first_page % 64)
+		r = -EINVAL;
+	if (!r)
+		r = find_log(memory, log->slot, &slot, &dirty);
+	if (r)
 		goto out;
-	}
 	pages = memslot_pages(slot);
 	/* A part of a word can only be the slot's last one. */
 	if (log->first_page > pages || log->num_pages > pages - log->first_page ||
@@ -121,7 +152,7 @@ int memory_clear_dirty_log(struct memory *memory, const struct kvm_clear_dirty_l
 		goto out;
 	first = log->first_page / 64;
 	for (size_t i = 0; i < dirty_bitmap_bytes(log->num_pages) / 8; i++) {
-		if (mask[i] && (atomic_fetch_and(&slot->dirty[first + i], ~mask[i]) & mask[i]))
+		if (mask[i] && (atomic_fetch_and(&dirty[first + i], ~mask[i]) & mask[i]))
 			cleared = true;
 	}
 out:

@@ -19,6 +19,8 @@ struct memory {
 	struct memslots *current;
 	uint64_t gpa_limit;
 	uint64_t manual_dirty_log; /* KVM_DIRTY_LOG_* */
+	bool dirty_rings;          /* the vCPUs have rings, see dirty_ring.h */
+	bool ring_bitmap;          /* and slots a log for other writers */
 	atomic_uint code_marks;    /* counts the mark tokens, see code.c */
 	/* By address space and slot number: the slot's gpa | 1, or 0. */
 	uint64_t *gpa_of_id;
@@ -72,6 +74,8 @@ static inline size_t dirty_bitmap_bytes(size_t pages)
 
 /* A new bitmap for a slot of @pages pages, all set when the client asked for that. */
 struct page_array *dirty_array_create(const struct memory *memory, size_t pages);
+/* Sets the dirty bit of the page at @gpa, for the vCPU with @ring (NULL: for nobody). */
+void memslot_mark_dirty(const struct memslot *slot, uint64_t gpa, struct dirty_ring *ring);
 
 static inline bool memslot_is_dirty(const struct memslot *slot, uint64_t gpa)
 {

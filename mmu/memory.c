@@ -99,7 +99,7 @@ static int slots_read(const struct memslots *slots, uint64_t gpa, uint8_t *data,
 
 /* Page by page, so that no page is marked that could not be written. */
 static int slots_write(const struct memslots *slots, uint64_t gpa, const uint8_t *data,
-		       size_t bytes, bool *code)
+		       size_t bytes, struct dirty_ring *ring, bool *code)
 {
 	while (bytes) {
 		const struct memslot *slot = memslots_lookup(slots, 0, gpa);
@@ -115,7 +115,7 @@ static int slots_write(const struct memslots *slots, uint64_t gpa, const uint8_t
 		 * set reads our bytes, and who sets the code mark after we saw none decodes them.
 		 */
 		atomic_thread_fence(memory_order_seq_cst);
-		memslot_mark_dirty(slot, gpa);
+		memslot_mark_dirty(slot, gpa, ring);
 		*code |= memslot_clear_code(slot, gpa);
 		gpa += chunk;
 		data += chunk;
@@ -140,20 +140,18 @@ int memory_read(struct memory *memory, const struct memslots *slots, uint64_t gp
 int memory_write(struct memory *memory, const struct memslots *slots, uint64_t gpa,
 		 const void *data, size_t bytes, struct mmu *self)
 {
+	struct dirty_ring *ring = self ? self->ring : NULL;
 	bool code = false;
 	int r;
 
 	if (slots) {
-		r = slots_write(slots, gpa, data, bytes, &code);
+		r = slots_write(slots, gpa, data, bytes, ring, &code);
 	} else {
 		pthread_rwlock_rdlock(&memory->accessors);
-		r = slots_write(memory->current, gpa, data, bytes, &code);
+		r = slots_write(memory->current, gpa, data, bytes, ring, &code);
 		pthread_rwlock_unlock(&memory->accessors);
 	}
-	if (code) {
-		if (self)
-			mmu_flush(self);
-		memory->listener.code_written(memory->listener.opaque, self);
-	}
+	if (code)
+		memory->listener.code_written(memory->listener.opaque, NULL);
 	return r;
 }

@@ -26,6 +26,7 @@
 #define MEMORY_ADDRESS_SPACES 2     /* KVM_CAP_MULTI_ADDRESS_SPACE: the second is SMM's */
 #define MEMORY_SLOT_PAGES_MAX ((1ull << 31) - 1)
 
+struct dirty_ring;
 struct memory;
 struct mmu;
 
@@ -37,11 +38,14 @@ struct memslot {
 	uint8_t *hva;   /* client's mapping of the first byte, in this process */
 	/* One bit a page, set: written since the last harvest. NULL: not logged. */
 	atomic_ulong *dirty;
+	/* The same in a VM with rings, of what was written by no vCPU. NULL: no such bitmap. */
+	atomic_ulong *log;
 	/* One byte a page, not 0: some vCPU trusts code that was decoded from this page. */
 	_Atomic(uint8_t) *code;
-	/* Owners of the two arrays, reference counted: shared by the snapshots that hold the slot,
+	/* Owners of the arrays, reference counted: shared by the snapshots that hold the slot,
 	 * and kept when its flags change or it moves. */
 	struct page_array *dirty_array;
+	struct page_array *log_array;
 	struct page_array *code_array;
 };
 
@@ -90,13 +94,14 @@ void memory_set_gpa_limit(struct memory *memory, uint64_t limit);
 /*
  * KVM_GET_DIRTY_LOG: hands out and clears the bits of slot @id. @bitmap has room for
  * @bytes; *@needed (may be NULL) is its size in bytes (pages rounded up to 64, divided by 8).
- * -EINVAL: no such slot number, or @bytes too small; -ENOENT: no such slot or not logged.
+ * -EINVAL: no such slot number, or @bytes too small; -ENOENT: no such slot or not logged; -ENXIO:
+ * the vCPUs have rings and there is no bitmap besides.
  * With @bitmap NULL nothing is cleared.
  */
 int memory_get_dirty_log(struct memory *memory, uint32_t id, void *bitmap, size_t bytes,
 			 size_t *needed);
 /*
- * KVM_CLEAR_DIRTY_LOG with the kernel's checks (-EINVAL, -ENOENT). @bitmap is in our memory, bit 0
+ * KVM_CLEAR_DIRTY_LOG with the kernel's checks (-EINVAL, -ENOENT, -ENXIO). @bitmap is in our memory, bit 0
  * is @log->first_page, num_pages rounded up to 64. NULL: only checks, so that the caller knows how
  * much to copy in.
  */
@@ -112,14 +117,11 @@ void memslots_put(struct memslots *slots);
 /* Slot that holds @gpa in address space @as, or NULL. */
 const struct memslot *memslots_lookup(const struct memslots *slots, unsigned as, uint64_t gpa);
 
-/* Sets the dirty bit of the page at @gpa, which lies in @slot. */
-void memslot_mark_dirty(const struct memslot *slot, uint64_t gpa);
-
 /*
  * Guest-physical access by devices, clocks and instructions that go around the TLB. May cross
  * pages and slots. 0, -EFAULT (no slot, host page missing; read-only slot on write); what lies
- * before the failing page was then transferred. Writes mark dirty and tell code readers; @self
- * (may be NULL) is flushed when it wrote to a code page, so it verifies before executing there.
+ * before the failing page was then transferred. Writes mark dirty, in the dirty ring of @self (NULL:
+ * no vCPU's), and tell all code readers.
  * @slots: the caller's reference, or NULL for the current ones, which then cannot change (and a
  * deleted slot's host memory is not touched after memory_set_region() returned).
  */

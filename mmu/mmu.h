@@ -10,6 +10,7 @@
 #ifndef FAUXKVM_MMU_MMU_H
 #define FAUXKVM_MMU_MMU_H
 
+#include "mmu/dirty_ring.h"
 #include "mmu/memory.h"
 
 #define TLB_BITS 10
@@ -78,6 +79,7 @@ struct mmu {
 	struct memslots *slots; /* our reference */
 	const struct memslot *last_slot; /* of slots: where the last lookup ended */
 	unsigned as;            /* address space: 0, or SMM's 1 */
+	struct dirty_ring *ring; /* where this vCPU's dirty pages go, or NULL */
 	uint64_t a20_mask;      /* all ones: KVM has no A20 gate */
 	/*
 	 * Where large pages were entered since the last flush, by hashed 2 MiB and 1 GiB region:

@@ -61,12 +61,14 @@ void page_array_put(struct page_array *array)
 static void memslot_get(const struct memslot *slot)
 {
 	page_array_get(slot->dirty_array);
+	page_array_get(slot->log_array);
 	page_array_get(slot->code_array);
 }
 
 static void memslot_put(const struct memslot *slot)
 {
 	page_array_put(slot->dirty_array);
+	page_array_put(slot->log_array);
 	page_array_put(slot->code_array);
 }
 
@@ -262,12 +264,22 @@ static int memslot_init_arrays(const struct memory *memory, struct memslot *slot
 	slot->dirty_array = old && old->dirty_array
 				    ? page_array_get(old->dirty_array)
 				    : dirty_array_create(memory, memslot_pages(slot));
-	if (!slot->dirty_array) {
-		page_array_put(slot->code_array);
-		return -ENOMEM;
-	}
+	if (!slot->dirty_array)
+		goto no_memory;
 	slot->dirty = (void *)slot->dirty_array->data;
+	if (!memory->ring_bitmap)
+		return 0;
+	slot->log_array = old && old->log_array
+				  ? page_array_get(old->log_array)
+				  : page_array_create(dirty_bitmap_bytes(memslot_pages(slot)));
+	if (!slot->log_array)
+		goto no_memory;
+	slot->log = (void *)slot->log_array->data;
 	return 0;
+
+no_memory:
+	memslot_put(slot);
+	return -ENOMEM;
 }
 
 /* 1: the slots changed; 0: nothing to do. Under slots_lock. */

@@ -261,8 +261,10 @@ static unsigned walk_rights(const struct paging_plan *plan, const struct walk *w
  * Sets A in all entries used and D in the last one for a write. False: an entry changed under us,
  * walk again. Under a guard.
  */
-static bool walk_set_accessed(const struct paging_plan *plan, struct walk *walk, bool write)
+static bool walk_set_accessed(struct mmu *mmu, struct walk *walk, bool write)
 {
+	const struct paging_plan *plan = &mmu->plan;
+
 	for (unsigned i = 0; i < walk->steps; i++) {
 		struct walk_step *step = &walk->step[i];
 		bool last = i + 1 == walk->steps;
@@ -281,7 +283,7 @@ static bool walk_set_accessed(const struct paging_plan *plan, struct walk *walk,
 		if (!entry_replace(step->entry, plan->entry_shift, step->value, wanted))
 			return false;
 		step->value = wanted;
-		memslot_mark_dirty(step->slot, step->gpa);
+		memslot_mark_dirty(step->slot, step->gpa, mmu->ring);
 		if (memslot_clear_code(step->slot, step->gpa))
 			walk->code_touched = true;
 		if (last)
@@ -309,7 +311,7 @@ walk_page(struct mmu *mmu, uint64_t gva, unsigned wanted, enum tlb_mode mode, st
 			return 0;
 		}
 		gpa = walk->gpa;
-	} while (!walk_set_accessed(&mmu->plan, walk, wanted == RIGHT_WRITE));
+	} while (!walk_set_accessed(mmu, walk, wanted == RIGHT_WRITE));
 	walk->gpa = gpa;
 	return rights & ~denied;
 }
@@ -365,9 +367,7 @@ enum mmu_status mmu_translate(struct mmu *mmu, uint64_t gva, enum access access,
 		if (walk.code_touched) {
 			const struct memory_listener *listener = &mmu->memory->listener;
 
-			/* Our own code there is compared when it is entered anew. */
-			mmu_flush(mmu);
-			listener->code_written(listener->opaque, mmu);
+			listener->code_written(listener->opaque, NULL);
 		}
 		result->gpa = gpa = walk.gpa;
 		if (!walked)
@@ -394,7 +394,7 @@ enum mmu_status mmu_translate(struct mmu *mmu, uint64_t gva, enum access access,
 	result->hva = memslot_hva(slot, gpa);
 
 	if (access == ACCESS_WRITE) {
-		memslot_mark_dirty(slot, gpa);
+		memslot_mark_dirty(slot, gpa, mmu->ring);
 		result->code = memslot_has_code(slot, gpa);
 	}
 	/*

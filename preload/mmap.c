@@ -36,9 +36,11 @@ static void *map_object(struct object *object, void *address, size_t length, int
 	const int kept = MAP_SHARED | MAP_PRIVATE | MAP_POPULATE | MAP_LOCKED;
 	struct object_page at;
 	char *base;
+	int r;
 
-	if (!object_mmap_size(object)) {
-		errno = length ? ENODEV : EINVAL;
+	r = length ? object_mmap_check(object, offset / PAGE, pages, prot, flags) : -EINVAL;
+	if (r) {
+		errno = -r;
 		return MAP_FAILED;
 	}
 	base = real()->mmap(address, length, prot, flags & ~(MAP_POPULATE | MAP_LOCKED), fd,
@@ -47,8 +49,10 @@ static void *map_object(struct object *object, void *address, size_t length, int
 		return MAP_FAILED;
 	for (done = 0; done < pages; done += n) {
 		n = pages_together(object, offset / PAGE + done, pages - done, &at);
-		if (!n)
-			break;
+		if (!n) {
+			n = 1;
+			continue;
+		}
 		if (real()->mmap(base + done * PAGE, n * PAGE, prot, (flags & kept) | MAP_FIXED,
 				 at.fd, at.offset) == MAP_FAILED) {
 			int saved = errno;

@@ -51,6 +51,9 @@ static uint8_t *translate(struct vcpu *vcpu, uint64_t address, enum access acces
 
 	if (host)
 		return host;
+	/* The interpreter's to report. */
+	if (access == ACCESS_WRITE && dirty_ring_full(&vcpu->ring))
+		return NULL;
 	if (mmu_translate(&vcpu->mmu, address, access, mode, &result) != MMU_RAM)
 		return NULL;
 	/* Still a miss: an access that needs the slow path. */

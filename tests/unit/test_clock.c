@@ -274,7 +274,7 @@ START_TEST(guest_computes_the_hosts_time)
 		if (guest_khz[i])
 			ck_assert_int_eq(tsc_set_khz(&tsc, guest_khz[i]), 0);
 		sleep_ms(2);
-		clock_write_vcpu_time(guest_clock, &tsc, memory, PAGE, false);
+		clock_write_vcpu_time(guest_clock, &tsc, memory, NULL, PAGE, false);
 		before = clock_now(guest_clock);
 		time = guest_time(&tsc);
 		ck_assert_uint_ge(time, before - SLACK);
@@ -291,7 +291,7 @@ START_TEST(vcpus_with_different_tscs_agree)
 	for (int i = 0; i < 2; i++) {
 		tsc_init(&tsc[i]);
 		tsc_write(&tsc[i], i * 1000000000000ull);
-		clock_write_vcpu_time(guest_clock, &tsc[i], memory, PAGE, false);
+		clock_write_vcpu_time(guest_clock, &tsc[i], memory, NULL, PAGE, false);
 		time[i] = guest_time(&tsc[i]);
 	}
 	ck_assert_uint_ge(time[1], time[0]);
@@ -306,11 +306,11 @@ START_TEST(version_is_even_and_moves)
 
 	tsc_init(&tsc);
 	time_page()->version = 7;
-	clock_write_vcpu_time(guest_clock, &tsc, memory, PAGE, false);
+	clock_write_vcpu_time(guest_clock, &tsc, memory, NULL, PAGE, false);
 	version = time_page()->version;
 	ck_assert_uint_eq(version & 1, 0);
 	ck_assert_uint_gt(version, 7);
-	clock_write_vcpu_time(guest_clock, &tsc, memory, PAGE, false);
+	clock_write_vcpu_time(guest_clock, &tsc, memory, NULL, PAGE, false);
 	ck_assert_uint_eq(time_page()->version, version + 2);
 }
 END_TEST
@@ -320,11 +320,11 @@ START_TEST(flags_tell_stable_and_stopped)
 	struct tsc tsc;
 
 	tsc_init(&tsc);
-	clock_write_vcpu_time(guest_clock, &tsc, memory, PAGE, false);
+	clock_write_vcpu_time(guest_clock, &tsc, memory, NULL, PAGE, false);
 	ck_assert_uint_eq(time_page()->flags, 1);
-	clock_write_vcpu_time(guest_clock, &tsc, memory, PAGE, true);
+	clock_write_vcpu_time(guest_clock, &tsc, memory, NULL, PAGE, true);
 	ck_assert_uint_eq(time_page()->flags, 3);
-	clock_write_vcpu_time(guest_clock, &tsc, memory, PAGE, false);
+	clock_write_vcpu_time(guest_clock, &tsc, memory, NULL, PAGE, false);
 	ck_assert_uint_eq(time_page()->flags, 3);
 }
 END_TEST
@@ -334,9 +334,9 @@ START_TEST(page_outside_memory_is_an_error)
 	struct tsc tsc;
 
 	tsc_init(&tsc);
-	ck_assert_int_eq(clock_write_vcpu_time(guest_clock, &tsc, memory, RAM_BYTES, false),
+	ck_assert_int_eq(clock_write_vcpu_time(guest_clock, &tsc, memory, NULL, RAM_BYTES, false),
 			 -EFAULT);
-	ck_assert_int_eq(clock_write_wall_clock(guest_clock, memory, RAM_BYTES), -EFAULT);
+	ck_assert_int_eq(clock_write_wall_clock(guest_clock, memory, NULL, RAM_BYTES), -EFAULT);
 }
 END_TEST
 
@@ -346,7 +346,7 @@ START_TEST(wall_clock_is_the_time_of_boot)
 	const struct wall_page *wall = (struct wall_page *)(ram + PAGE);
 
 	clock_set(guest_clock, &data);
-	ck_assert_int_eq(clock_write_wall_clock(guest_clock, memory, PAGE), 0);
+	ck_assert_int_eq(clock_write_wall_clock(guest_clock, memory, NULL, PAGE), 0);
 	ck_assert_uint_eq(wall->version & 1, 0);
 	ck_assert_int_lt(apart(wall->sec + 1000, time(NULL)), 3);
 	ck_assert_uint_lt(wall->nsec, SECOND);
