@@ -68,7 +68,7 @@ long ioctl_vcpu_set_device_attr(struct ioctl_call *call)
 	r = copy_in(call, &offset, attr->addr, sizeof(offset));
 	if (r)
 		return r;
-	vcpu->tsc.offset = offset;
+	clock_write_tsc_offset(vcpu->vm->clock, &vcpu->tsc, offset);
 	vcpu_request(vcpu, VCPU_REQUEST_CLOCK);
 	return 0;
 }

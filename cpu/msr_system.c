@@ -26,7 +26,7 @@ int msr_set_tsc(struct vcpu *vcpu, uint32_t index, uint64_t value, bool host)
 {
 	(void)index;
 	if (host) {
-		clock_write_tsc(vcpu->vm->clock, &vcpu->tsc, value);
+		clock_write_tsc(vcpu->vm->clock, &vcpu->tsc, value, true);
 	} else {
 		uint64_t before = tsc_read(&vcpu->tsc);
 

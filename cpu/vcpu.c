@@ -167,7 +167,7 @@ int vcpu_create(struct vm *vm, uint32_t id, struct kvm_run *run, uint8_t *pio_pa
 	if (vm->default_tsc_khz)
 		tsc_set_khz(&vcpu->tsc, vm->default_tsc_khz);
 	/* Starts at 0, in step with the vCPUs that are there already. */
-	clock_write_tsc(vm->clock, &vcpu->tsc, 0);
+	clock_write_tsc(vm->clock, &vcpu->tsc, 0, false);
 	vcpu->interp = interp_alloc();
 	if (!vcpu->interp)
 		goto no_interp;

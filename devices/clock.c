@@ -47,8 +47,8 @@ struct clock {
 	uint64_t base_tsc;  /* host TSC at which the clock was */
 	uint64_t base_ns;   /* this */
 
-	/* The last TSC that clock_write_tsc() set. */
-	bool tsc_written;
+	/* The last TSC that was set from outside the guest, and whether user space ever set one. */
+	bool tsc_written, tsc_user_set;
 	uint64_t written_value, written_at;
 	struct tsc written;
 };
@@ -164,27 +164,47 @@ int clock_set(struct clock *clock, const struct kvm_clock_data *data)
 	return 0;
 }
 
-void clock_write_tsc(struct clock *clock, struct tsc *tsc, uint64_t value)
+/* The clock's lock is held. */
+static void tsc_remember(struct clock *clock, const struct tsc *tsc, uint64_t value, uint64_t at)
 {
-	const uint64_t now = __rdtsc();
-	const uint64_t second = tsc->khz * 1000;
-
-	pthread_mutex_lock(&clock->lock);
-	if (clock->tsc_written && clock->written.khz == tsc->khz &&
-	    clock->written.ratio == tsc->ratio) {
-		uint64_t expected = clock->written_value + tsc_scale(tsc, now - clock->written_at);
-
-		if (!value || value - expected + second < 2 * second) {
-			tsc->offset = clock->written.offset;
-			goto out;
-		}
-	}
-	tsc->offset = value - tsc_scale(tsc, now);
 	clock->tsc_written = true;
 	clock->written_value = value;
-	clock->written_at = now;
+	clock->written_at = at;
 	clock->written = *tsc;
-out:
+}
+
+void clock_write_tsc(struct clock *clock, struct tsc *tsc, uint64_t value, bool user)
+{
+	const uint64_t second = tsc->khz * 1000;
+	uint64_t now;
+	bool in_step;
+
+	pthread_mutex_lock(&clock->lock);
+	now = __rdtsc();
+	in_step = clock->tsc_written && clock->written.khz == tsc->khz &&
+		  clock->written.ratio == tsc->ratio;
+	if (in_step && value) {
+		uint64_t expected = clock->written_value + tsc_scale(tsc, now - clock->written_at);
+
+		in_step = clock->tsc_user_set && value - expected + second < 2 * second;
+	}
+	tsc->offset = value - tsc_scale(tsc, now);
+	if (in_step)
+		tsc->offset = clock->written.offset;
+	clock->tsc_user_set |= user;
+	tsc_remember(clock, tsc, value, now);
+	pthread_mutex_unlock(&clock->lock);
+}
+
+void clock_write_tsc_offset(struct clock *clock, struct tsc *tsc, uint64_t offset)
+{
+	uint64_t now;
+
+	pthread_mutex_lock(&clock->lock);
+	now = __rdtsc();
+	tsc->offset = offset;
+	clock->tsc_user_set = true;
+	tsc_remember(clock, tsc, tsc_scale(tsc, now) + offset, now);
 	pthread_mutex_unlock(&clock->lock);
 }
 

@@ -35,11 +35,14 @@ void tsc_write(struct tsc *tsc, uint64_t value);          /* as WRMSR of IA32_TS
 int tsc_set_khz(struct tsc *tsc, uint64_t khz);            /* keeps the current value; -EINVAL */
 
 /*
- * A TSC that user space sets (a new vCPU's 0 included). As in KVM a 0, or what another vCPU's TSC
- * is now give or take a second, means "in step with the others" and takes over their offset: so
- * vCPUs that are created, reset or restored one after the other have equal TSCs.
+ * A TSC that is set from outside the guest: by @user space or, with 0, for a new vCPU. As in KVM a
+ * 0, or what another vCPU's TSC that user space set is now give or take a second, means "in step
+ * with the others" and takes over their offset: so vCPUs that are created, reset or restored one
+ * after the other have equal TSCs. User space's first value is taken as it is.
  */
-void clock_write_tsc(struct clock *clock, struct tsc *tsc, uint64_t value);
+void clock_write_tsc(struct clock *clock, struct tsc *tsc, uint64_t value, bool user);
+/* KVM_VCPU_TSC_OFFSET: taken as it is, and later TSCs may be in step with this one. */
+void clock_write_tsc_offset(struct clock *clock, struct tsc *tsc, uint64_t offset);
 
 /*
  * Writes struct pvclock_vcpu_time_info at @gpa with the version protocol. @paused sets the "guest

@@ -111,9 +111,18 @@ void tsc_init(struct tsc *tsc)
 	tsc->offset = -__rdtsc();
 }
 
+/*
+ * Fenced: what the guest's program order puts before or after its RDTSC is many host instructions
+ * away from this one, and the host may execute it early. A guest's LFENCE does not reach that far.
+ */
 uint64_t tsc_read(const struct tsc *tsc)
 {
-	return tsc_scale(tsc, __rdtsc()) + tsc->offset;
+	uint64_t host_tsc;
+
+	_mm_lfence();
+	host_tsc = __rdtsc();
+	_mm_lfence();
+	return tsc_scale(tsc, host_tsc) + tsc->offset;
 }
 
 void tsc_write(struct tsc *tsc, uint64_t value)

@@ -87,10 +87,11 @@ void op_xlat(struct vcpu *cpu, const struct insn *insn)
 	NEXT(cpu, insn);
 }
 
-/* LFENCE, MFENCE, SFENCE: the strongest of them serves for all. */
+/* LFENCE, MFENCE, SFENCE: the strongest of both kinds serves for all. */
 void op_fence(struct vcpu *cpu, const struct insn *insn)
 {
-	atomic_thread_fence(memory_order_seq_cst);
+	__builtin_ia32_mfence();
+	__builtin_ia32_lfence();
 	NEXT(cpu, insn);
 }
 

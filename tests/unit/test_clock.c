@@ -166,10 +166,10 @@ START_TEST(tscs_set_one_after_the_other_are_equal)
 
 	for (int i = 0; i < 3; i++)
 		tsc_init(&tsc[i]);
-	clock_write_tsc(guest_clock, &tsc[0], 0);
+	clock_write_tsc(guest_clock, &tsc[0], 0, true);
 	sleep_ms(5);
-	clock_write_tsc(guest_clock, &tsc[1], 0);
-	clock_write_tsc(guest_clock, &tsc[2], 1000);
+	clock_write_tsc(guest_clock, &tsc[1], 0, true);
+	clock_write_tsc(guest_clock, &tsc[2], 1000, true);
 	ck_assert_int_eq(tsc[0].offset, tsc[1].offset);
 	ck_assert_int_eq(tsc[0].offset, tsc[2].offset);
 }
@@ -181,9 +181,42 @@ START_TEST(tsc_far_from_the_others_is_its_own)
 
 	for (int i = 0; i < 2; i++)
 		tsc_init(&tsc[i]);
-	clock_write_tsc(guest_clock, &tsc[0], 0);
-	clock_write_tsc(guest_clock, &tsc[1], 1ull << 60);
+	clock_write_tsc(guest_clock, &tsc[0], 0, true);
+	clock_write_tsc(guest_clock, &tsc[1], 1ull << 60, true);
 	ck_assert_uint_ge(tsc_read(&tsc[1]), 1ull << 60);
+}
+END_TEST
+
+/* What new vCPUs got of themselves says nothing about what user space wants. */
+START_TEST(first_tsc_of_user_space_is_taken_as_it_is)
+{
+	struct tsc tsc[3];
+
+	for (int i = 0; i < 3; i++)
+		tsc_init(&tsc[i]);
+	clock_write_tsc(guest_clock, &tsc[0], 0, false);
+	clock_write_tsc(guest_clock, &tsc[0], 200000000, true);
+	ck_assert_uint_ge(tsc_read(&tsc[0]), 200000000);
+	clock_write_tsc(guest_clock, &tsc[1], 0, false);
+	clock_write_tsc(guest_clock, &tsc[2], 200000000, true);
+	ck_assert_int_eq(tsc[0].offset, tsc[1].offset);
+	ck_assert_int_eq(tsc[0].offset, tsc[2].offset);
+}
+END_TEST
+
+START_TEST(offset_is_taken_as_it_is_and_followed)
+{
+	struct tsc tsc[3];
+
+	for (int i = 0; i < 3; i++)
+		tsc_init(&tsc[i]);
+	clock_write_tsc(guest_clock, &tsc[0], 0, false);
+	clock_write_tsc_offset(guest_clock, &tsc[0], 1234567);
+	ck_assert_int_eq(tsc[0].offset, 1234567);
+	clock_write_tsc(guest_clock, &tsc[1], tsc_read(&tsc[0]), true);
+	clock_write_tsc(guest_clock, &tsc[2], 0, false);
+	ck_assert_int_eq(tsc[1].offset, 1234567);
+	ck_assert_int_eq(tsc[2].offset, 1234567);
 }
 END_TEST
 
@@ -364,6 +397,8 @@ int main(void)
 		impossible_frequency_is_refused,
 		tscs_set_one_after_the_other_are_equal,
 		tsc_far_from_the_others_is_its_own,
+		first_tsc_of_user_space_is_taken_as_it_is,
+		offset_is_taken_as_it_is_and_followed,
 		clock_starts_at_zero_and_runs,
 		get_tells_all_three_times,
 		set_clock_goes_on_from_there,
