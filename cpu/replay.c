@@ -68,7 +68,7 @@ void replay_take_pio(struct vcpu *vcpu, struct replay_entry *entry)
 		replay->batch_next = 0;
 	} else {
 		replay->batch_out = replay->batch_count;
-		replay->batch_count = 0;
+		replay->batch_count = replay->batch_next = 0;
 	}
 }
 

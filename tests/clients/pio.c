@@ -176,6 +176,45 @@ static void rep_insl(void)
 	ins(insl_code, insl_code_end, 4, 1250);
 }
 
+/* As with an ATAPI drive: the command goes out where its answer comes in. */
+GUEST(command_code, 64,
+      "mov $0x170, %edx; mov $0xa000, %esi; mov $3, %ecx; rep outsl\n"
+      "mov $0xb000, %edi; mov $9, %ecx; rep insl\n"
+      "mov $2, %ecx; rep outsl; mov $1, %ecx; rep insl; hlt");
+
+/* How many elements go in one exit is KVM's choice. */
+static void expect_string(struct vcpu *vcpu, unsigned int direction, unsigned int count)
+{
+	struct kvm_run *run = vcpu->run;
+
+	for (unsigned int done = 0; done < count; done += run->io.count) {
+		CHECK_EQ(vcpu_run(vcpu), KVM_EXIT_IO);
+		CHECK_EQ(run->io.direction, direction);
+		CHECK_EQ(run->io.port, 0x170);
+		CHECK_EQ(run->io.size, 4);
+		CHECK(run->io.count >= 1 && done + run->io.count <= count, "count %u",
+		      run->io.count);
+		if (direction == KVM_EXIT_IO_IN)
+			memset((uint8_t *)run + run->io.data_offset, 0x40 + count,
+			       4 * run->io.count);
+	}
+}
+
+static void out_then_in(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+
+	VM_BOOT(&vm, &vcpu, MODE_LONG, command_code);
+	expect_string(&vcpu, KVM_EXIT_IO_OUT, 3);
+	expect_string(&vcpu, KVM_EXIT_IO_IN, 9);
+	expect_string(&vcpu, KVM_EXIT_IO_OUT, 2);
+	expect_string(&vcpu, KVM_EXIT_IO_IN, 1);
+	vcpu_expect(&vcpu, KVM_EXIT_HLT);
+	for (unsigned int i = 0; i < 40; i++)
+		CHECK_EQ(vm.ram[0xb000 + i], i < 36 ? 0x49 : 0x41);
+}
+
 /* Backwards with DF, a single element without REP, and REP with a count of 0: no exit at all. */
 GUEST(outs_down_code, 32,
       "std; mov $0x80, %edx; mov $0xa003, %esi; mov $4, %ecx; rep outsb; cld\n"
@@ -278,6 +317,7 @@ static const struct test_case cases[] = {
 	{ "rep_insb", rep_insb },
 	{ "rep_insw", rep_insw },
 	{ "rep_insl", rep_insl },
+	{ "out_then_in", out_then_in },
 	{ "outs_down", outs_down },
 	{ "outs_real", outs_real },
 	{ "poll_port", poll_port },
