@@ -13,6 +13,7 @@ static const struct engine *const engines[] = {
 	&engine_interp,
 #ifdef WITH_UNICORN
 	&engine_unicorn_eager,
+	&engine_unicorn_lockstep,
 #endif
 	NULL,
 };

@@ -51,6 +51,8 @@ extern const struct engine engine_interp;
 extern const struct engine engine_unicorn;
 /* The same without waiting for code to be hot: for tests. */
 extern const struct engine engine_unicorn_eager;
+/* The same, and all that Unicorn did is compared with the interpreter: cpu/unicorn/lockstep.c. */
+extern const struct engine engine_unicorn_lockstep;
 #endif
 
 /* The interpreter's data, that every vCPU has. NULL: out of memory. */

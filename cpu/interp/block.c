@@ -215,7 +215,7 @@ static struct block *build(struct vcpu *cpu, uint64_t linear, struct mmu_result 
 	available = on_page < BLOCK_BYTES_MAX ? on_page : BLOCK_BYTES_MAX;
 	available = limit_bytes(cpu, available);
 	memcpy(bytes, first->hva, available);
-	while (count < BLOCK_INSNS_MAX && offset < available) {
+	while (count < interp->block_insns && offset < available) {
 		struct insn *insn = &block->insn[count];
 
 		length = decode(&interp->mode, bytes + offset, available - offset, offset, insn);

@@ -39,6 +39,7 @@ struct interp *interp_alloc(void)
 		return NULL;
 	}
 	interp->code_epoch = 1;
+	interp->block_insns = BLOCK_INSNS_MAX;
 	return interp;
 }
 

@@ -51,6 +51,7 @@ struct interp {
 	uint32_t key;        /* of the mode, for blocks and the jump cache */
 	uint64_t code_epoch; /* bytes must be compared after it changed */
 	uint16_t heat;       /* of a new block */
+	uint16_t block_insns; /* a block has at most so many: 1..BLOCK_INSNS_MAX */
 	uint32_t watch_hits; /* data breakpoints hit by the current instruction: DR6 bits */
 
 	struct {

@@ -25,6 +25,8 @@
 /* A kick is repeated until Unicorn has noticed. */
 #define POKE_AGAIN_NS 100000
 #define VERIFY_NS 20000000
+/* The interpreter takes a hundred times longer for what it checks. */
+#define LOCKSTEP_NS 1000000
 
 /* ---- kicks ---- */
 
@@ -173,7 +175,8 @@ static void run(struct unicorn *unicorn, struct side *side, struct block *block)
 
 	if (!atomic_load_explicit(&unicorn->verify_armed, memory_order_relaxed)) {
 		atomic_store(&unicorn->verify_armed, true);
-		timer_arm(&unicorn->verify_timer, events_now() + VERIFY_NS);
+		timer_arm(&unicorn->verify_timer,
+			  events_now() + (unicorn->lockstep ? LOCKSTEP_NS : VERIFY_NS));
 	}
 	unicorn->entered = side;
 	atomic_store(&unicorn->running, side->uc);
@@ -189,7 +192,8 @@ static void run(struct unicorn *unicorn, struct side *side, struct block *block)
 	}
 	vcpu->insn_now = NULL;
 	start = __rdtsc();
-	unicorn->stopped = side_run(side);
+	unicorn->stopped = unicorn->lockstep ? lockstep_run(unicorn->lockstep, side) :
+					       side_run(side);
 	stay = __rdtsc() - start;
 	atomic_store(&unicorn->running, NULL);
 	unicorn->entered = NULL;
@@ -257,6 +261,24 @@ static int eager_create(struct vcpu *vcpu)
 	return create(vcpu, true);
 }
 
+static int lockstep_engine_create(struct vcpu *vcpu)
+{
+	struct lockstep *lockstep = lockstep_create();
+	struct unicorn *unicorn;
+	int error;
+
+	if (!lockstep)
+		return -ENOMEM;
+	error = create(vcpu, true);
+	if (error) {
+		lockstep_destroy(lockstep);
+		return error;
+	}
+	unicorn = vcpu->engine_data;
+	unicorn->lockstep = lockstep;
+	return 0;
+}
+
 static void unicorn_destroy(struct vcpu *vcpu)
 {
 	struct unicorn *unicorn = vcpu->engine_data;
@@ -268,6 +290,7 @@ static void unicorn_destroy(struct vcpu *vcpu)
 	own_fd_close(unicorn->poke_fd);
 	for (unsigned i = 0; i < SIDES; i++)
 		drop(unicorn, i);
+	lockstep_destroy(unicorn->lockstep);
 	free(unicorn);
 }
 
@@ -298,6 +321,8 @@ static void unicorn_forget_slots(struct vcpu *vcpu)
 	for (unsigned i = 0; i < SIDES; i++)
 		if (unicorn->side[i])
 			shadows_slots_changed(&unicorn->side[i]->shadows);
+	if (unicorn->lockstep)
+		lockstep_forget_slots(unicorn->lockstep);
 }
 
 const struct engine engine_unicorn = {
@@ -314,6 +339,17 @@ const struct engine engine_unicorn = {
 const struct engine engine_unicorn_eager = {
 	.name = "unicorn-eager",
 	.create = eager_create,
+	.destroy = unicorn_destroy,
+	.run = unicorn_run,
+	.verify_code = interp_code_changed,
+	.hot = unicorn_hot,
+	.kick = unicorn_kick,
+	.forget_slots = unicorn_forget_slots,
+};
+
+const struct engine engine_unicorn_lockstep = {
+	.name = "unicorn-lockstep",
+	.create = lockstep_engine_create,
 	.destroy = unicorn_destroy,
 	.run = unicorn_run,
 	.verify_code = interp_code_changed,

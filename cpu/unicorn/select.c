@@ -68,6 +68,21 @@ static bool undefined_16_bit(const struct insn *insn)
 	       (op == 0xa4 || op == 0xa5 || op == 0xac || op == 0xad || (op >= 0xc8 && op <= 0xcf));
 }
 
+/* Unicorn takes the 16 bits as a signed number. */
+static bool far_down(const struct insn *insn)
+{
+	return insn->map == 0 && insn->opcode == 0xc2 && insn->imm > 0x7fff; /* RET imm16 */
+}
+
+/* Unicorn overwrites the flags that it computes lazily before the access that may fault. */
+static bool loses_flags(const struct insn *insn)
+{
+	unsigned op = insn->opcode, reg = insn->modrm >> 3 & 7;
+
+	return insn->map == 0 && insn->flags & INSN_MEM && (reg == 2 || reg == 3) &&
+	       ((op >= 0xd0 && op <= 0xd3) || op == 0xc0 || op == 0xc1); /* RCL, RCR */
+}
+
 bool unicorn_executes(const struct insn *insn, const uint8_t *bytes)
 {
 	const uint16_t entry = insn->map == 0 ? one_byte[insn->opcode] :
@@ -81,6 +96,8 @@ bool unicorn_executes(const struct insn *insn, const uint8_t *bytes)
 	if (insn->code != 8 && (insn->seg == SEG_FS || insn->seg == SEG_GS))
 		return false;
 	if (insn->map == 1 && undefined_16_bit(insn))
+		return false;
+	if (loses_flags(insn) || far_down(insn))
 		return false;
 	switch (entry & 0xff) {
 	case YES:

@@ -90,6 +90,9 @@ static bool fill_data(struct side *side, uint64_t address, enum access access, u
 	/* Missing host pages are the interpreter's to report. */
 	if (!host || guard_probe(host, access == ACCESS_WRITE))
 		return false;
+	if (side->unicorn->lockstep &&
+	    !lockstep_data(side->unicorn->lockstep, host, access == ACCESS_WRITE))
+		return false;
 	result->paddr = (uintptr_t)host;
 	result->perms = access == ACCESS_WRITE ? UC_PROT_WRITE : UC_PROT_READ;
 	if (access == ACCESS_WRITE &&

@@ -73,6 +73,7 @@ enum side_index { SIDE_SUPER64, SIDE_USER64, SIDE_SUPER32, SIDE_USER32, SIDES };
 struct unicorn {
 	struct vcpu *vcpu;
 	bool eager; /* everything goes to Unicorn at once: for tests */
+	struct lockstep *lockstep; /* NULL: nobody looks */
 	struct side *side[SIDES];
 	_Atomic(uc_engine *) running;
 	atomic_int kicking; /* who may be using what they found in @running */
@@ -130,5 +131,15 @@ void side_charge(struct side *side, unsigned insns);
 bool side_is_full(const struct side *side);
 /* Runs from state.rip. True: stopped at an instruction that the interpreter must execute. */
 bool side_run(struct side *side);
+
+/* ---- lockstep.c ---- */
+
+struct lockstep *lockstep_create(void); /* NULL: out of memory */
+void lockstep_destroy(struct lockstep *lockstep);
+void lockstep_forget_slots(struct lockstep *lockstep);
+/* Unicorn is about to get the right to read or write @host's page. False: it may not. */
+bool lockstep_data(struct lockstep *lockstep, uint8_t *host, bool write);
+/* side_run(), and the same by the interpreter. Does not return when they differ. */
+bool lockstep_run(struct lockstep *lockstep, struct side *side);
 
 #endif
