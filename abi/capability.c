@@ -53,6 +53,28 @@ static int vcpu_ids(struct object *object)
 	return ids;
 }
 
+/* What the type of the VM allows; before there is one, what any type does. */
+static bool private_possible(struct object *vm)
+{
+	return !vm || memory_private_allowed(((struct vm_object *)vm)->vm->memory);
+}
+
+static int memory_attributes(struct object *vm)
+{
+	return private_possible(vm) ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
+}
+
+static int guest_memfds(struct object *vm)
+{
+	return private_possible(vm);
+}
+
+static int address_spaces(struct object *vm)
+{
+	return vm ? (int)memory_address_spaces(((struct vm_object *)vm)->vm->memory) :
+		    MEMORY_ADDRESS_SPACES;
+}
+
 /* ---- KVM_ENABLE_CAP on a VM ---- */
 
 static long enable_max_vcpu_id(struct vm_object *vm, const struct kvm_enable_cap *cap)
@@ -247,7 +269,7 @@ const struct capability_row capability_table[] = {
 	{ CAP(KVM_CAP_IOEVENTFD_NO_LENGTH), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_CHECK_EXTENSION_VM), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_X86_SMM), EVERYWHERE(1) },
-	{ CAP(KVM_CAP_MULTI_ADDRESS_SPACE), EVERYWHERE(MEMORY_ADDRESS_SPACES),
+	{ CAP(KVM_CAP_MULTI_ADDRESS_SPACE), .dynamic = address_spaces,
 	  .note = "the second is SMM's" },
 	{ CAP(KVM_CAP_DISABLE_QUIRKS), EVERYWHERE(1), .enable_vm = enable_disable_quirks },
 	{ CAP(KVM_CAP_SPLIT_IRQCHIP), EVERYWHERE(1), .enable_vm = vm_enable_split_irqchip },
@@ -300,8 +322,17 @@ const struct capability_row capability_table[] = {
 	{ CAP(KVM_CAP_X86_TRIPLE_FAULT_EVENT), EVERYWHERE(1),
 	  .enable_vm = enable_triple_fault_event },
 	{ CAP(KVM_CAP_MEMORY_FAULT_INFO), EVERYWHERE(1) },
-	{ CAP(KVM_CAP_USER_MEMORY2), EVERYWHERE(1), .note = "without guest_memfd" },
-	{ CAP(KVM_CAP_VM_TYPES), EVERYWHERE(1), .note = "bit 0: KVM_X86_DEFAULT_VM" },
+	{ CAP(KVM_CAP_USER_MEMORY2), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_VM_TYPES), EVERYWHERE(VM_TYPES),
+	  .note = "bit 0: KVM_X86_DEFAULT_VM, bit 1: KVM_X86_SW_PROTECTED_VM" },
+	{ CAP(KVM_CAP_MEMORY_ATTRIBUTES), .dynamic = memory_attributes,
+	  .note = "KVM_MEMORY_ATTRIBUTE_PRIVATE; 0 in a default VM" },
+	{ CAP(KVM_CAP_GUEST_MEMFD), .dynamic = guest_memfds, .note = "0 in a default VM" },
+	{ CAP(KVM_CAP_PRE_FAULT_MEMORY), EVERYWHERE(1) },
+	{ CAP(KVM_CAP_MEMORY_ATTRIBUTES2), .dynamic = memory_attributes,
+	  .note = "KVM_SET_MEMORY_ATTRIBUTES2 of a VM; a proposal" },
+	{ CAP(KVM_CAP_GUEST_MEMFD_MEMORY_ATTRIBUTES), .dynamic = memory_attributes,
+	  .note = "the same of a guest_memfd; a proposal" },
 };
 
 const size_t capability_table_rows = sizeof(capability_table) / sizeof(capability_table[0]);

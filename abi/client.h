@@ -29,8 +29,8 @@ struct client_ops {
 	/* The object behind the client's descriptor with a new reference, or NULL. */
 	struct object *(*get_object)(struct client *client, int fd);
 	/*
-	 * A new descriptor in the client for @object (close-on-exec, read-write): the number or a
-	 * negative errno. Takes over the caller's reference to @object on success.
+	 * A new read-write descriptor in the client for @object (see object_close_on_exec()): the
+	 * number or a negative errno. Takes over the caller's reference to @object on success.
 	 */
 	int (*install)(struct client *client, struct object *object);
 	/* Does a signal wait that the thread does not block? */

@@ -1,98 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Memslots, their dirty logs, dirty rings. KVM document 4.8, 4.35, 4.117, 8.29. */
+/* Dirty logs and dirty rings. KVM document 4.8, 4.117, 8.29. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "abi/internal.h"
-
-/* ---- memslots ---- */
-
-static struct region *region_find(struct vm_object *vm, uint32_t slot)
-{
-	unsigned i;
-
-	for (i = 0; i < vm->region_count; i++)
-		if (vm->regions[i].slot == slot)
-			return &vm->regions[i];
-	return NULL;
-}
-
-static void region_remove(struct vm_object *vm, struct client *client, struct region *region)
-{
-	if (client->ops->unmap)
-		client->ops->unmap(client, region->hva, region->bytes);
-	*region = vm->regions[--vm->region_count];
-}
-
-/* Makes the client's memory of a new slot visible here and remembers it. */
-static int region_add(struct vm_object *vm, struct client *client,
-		      const struct kvm_userspace_memory_region *args, struct region **out)
-{
-	struct region *regions, *region;
-	int r;
-
-	regions = realloc(vm->regions, (vm->region_count + 1) * sizeof(*regions));
-	if (!regions)
-		return -ENOMEM;
-	vm->regions = regions;
-	region = &regions[vm->region_count];
-	region->slot = args->slot;
-	region->address = args->userspace_addr;
-	region->bytes = args->memory_size;
-	r = client->ops->map(client, region->address, region->bytes, &region->hva);
-	if (r)
-		return r;
-	vm->region_count++;
-	*out = region;
-	return 0;
-}
-
-/* Whether the client's range makes sense at all; if not the memslots' own checks refuse it. */
-static bool range_mappable(const struct kvm_userspace_memory_region *args)
-{
-	return !((args->userspace_addr | args->memory_size) & ~GUEST_PAGE_MASK) &&
-	       args->userspace_addr + args->memory_size >= args->userspace_addr;
-}
-
-/*
- * Both KVM_SET_USER_MEMORY_REGION and the second, whose structure begins like the first's. What
- * follows there is read with KVM_MEM_GUEST_MEMFD only, a flag that the memslots refuse.
- *
- * regions_lock keeps the list and the slots together. Changing slots waits for vCPUs to leave guest
- * code, which they do without any lock of this room.
- */
-long ioctl_vm_set_user_memory_region(struct ioctl_call *call)
-{
-	struct kvm_userspace_memory_region args =
-		*(const struct kvm_userspace_memory_region *)call->data;
-	struct vm_object *vm = call_vm(call);
-	struct region *region;
-	bool added = false;
-	long r;
-
-	pthread_mutex_lock(&vm->regions_lock);
-	region = region_find(vm, args.slot);
-	if (args.memory_size && region) {
-		/* A slot keeps its memory until it is deleted. */
-		r = -EINVAL;
-		if (args.userspace_addr != region->address || args.memory_size != region->bytes)
-			goto out;
-	} else if (args.memory_size && range_mappable(&args)) {
-		r = region_add(vm, call->client, &args, &region);
-		if (r)
-			goto out;
-		added = true;
-	}
-	if (args.memory_size && region)
-		args.userspace_addr = (uintptr_t)region->hva;
-	r = memory_set_region(vm->vm->memory, &args);
-	if (region && (r ? added : !args.memory_size))
-		region_remove(vm, call->client, region);
-out:
-	pthread_mutex_unlock(&vm->regions_lock);
-	return r;
-}
 
 /* ---- dirty logs ---- */
 

@@ -2,7 +2,7 @@
 /*
  * The room's own: what stands behind each kind of descriptor, and the ioctl handlers by subject.
  *
- * References: every vCPU and statistics object holds one on its VM's object while anybody refers to
+ * References: every vCPU, statistics and guest_memfd object holds one on its VM's object while anybody refers to
  * it, so the VM lives while any descriptor of it is open. A vCPU itself lives as long as its VM
  * (its descriptor may be closed before), which is why vCPU objects are freed with the VM's.
  *
@@ -24,6 +24,8 @@
 /* The kernel's limits that no header of the interface names. */
 #define MSRS_PER_CALL_MAX 256 /* MAX_IO_MSRS: exclusive */
 #define MCE_BANKS_MAX 32      /* KVM_MAX_MCE_BANKS, value of KVM_CAP_MCE */
+/* KVM_CAP_VM_TYPES: a bit for each type of VM that can be created. */
+#define VM_TYPES (1ul << KVM_X86_DEFAULT_VM | 1ul << KVM_X86_SW_PROTECTED_VM)
 #define VCPU_MMAP_PAGES 3     /* kvm_run, PIO data, coalesced ring */
 #define DIRTY_RING_BYTES_MAX (DIRTY_RING_ENTRIES_MAX * sizeof(struct kvm_dirty_gfn))
 
@@ -44,9 +46,8 @@ struct system_object {
 
 /* A memslot's memory as the client named it and as it is visible here. */
 struct region {
-	uint32_t slot;
 	uint64_t address;
-	uint64_t bytes;
+	uint64_t bytes; /* 0: no such slot */
 	uint8_t *hva;
 };
 
@@ -81,8 +82,13 @@ struct vm_object {
 	uint32_t ring_bytes;       /* of a vCPU's dirty ring; set before the first vCPU */
 
 	pthread_mutex_t regions_lock;
-	struct region *regions;
-	unsigned region_count;
+	struct region *regions; /* by address space and slot number */
+};
+
+struct guest_memfd_object {
+	struct object object;
+	struct vm_object *vm;
+	struct guest_memfd *file;
 };
 
 struct stats_object {
@@ -139,7 +145,7 @@ static inline int copy_out(const struct ioctl_call *call, uint64_t address, cons
 long object_install(struct ioctl_call *call, struct object *object);
 
 /* ---- life (machine.c) ---- */
-int vm_object_create(struct fauxkvm *fauxkvm, struct vm_object **vm);
+int vm_object_create(struct fauxkvm *fauxkvm, unsigned long type, struct vm_object **vm);
 void vm_object_free(struct vm_object *vm);
 /* Under vm->lock: a vCPU with its pages and one reference; not one of the VM's yet. */
 int vcpu_object_create(struct vm_object *vm, uint32_t id, struct vcpu_object **vcpu);
@@ -211,8 +217,19 @@ long ioctl_vm_set_tsc_khz(struct ioctl_call *call);
 /* The core's own duplicate of a client's eventfd; -EBADF, -EINVAL for another kind of file. */
 int client_eventfd(struct client *client, int fd);
 
-/* ---- dirty.c ---- */
+/* ---- slots.c ---- */
 long ioctl_vm_set_user_memory_region(struct ioctl_call *call);
+long ioctl_vm_set_user_memory_region2(struct ioctl_call *call);
+
+/* ---- guest_memfd.c ---- */
+long ioctl_vm_create_guest_memfd(struct ioctl_call *call);
+void guest_memfd_object_free(struct guest_memfd_object *object);
+long ioctl_vm_set_memory_attributes(struct ioctl_call *call);
+long ioctl_vm_set_memory_attributes2(struct ioctl_call *call);
+long ioctl_guest_memfd_set_attributes(struct ioctl_call *call);
+long ioctl_vcpu_pre_fault_memory(struct ioctl_call *call);
+
+/* ---- dirty.c ---- */
 long ioctl_vm_get_dirty_log(struct ioctl_call *call);
 long ioctl_vm_clear_dirty_log(struct ioctl_call *call);
 long ioctl_vm_reset_dirty_rings(struct ioctl_call *call);

@@ -82,4 +82,41 @@ struct kvm_pre_fault_memory {
 #define KVM_CAP_VM_TYPES 235
 #endif
 
+#ifndef KVM_X86_SW_PROTECTED_VM
+#define KVM_X86_DEFAULT_VM 0
+#define KVM_X86_SW_PROTECTED_VM 1
+#endif
+
+#ifndef KVM_CAP_MEMORY_ATTRIBUTES
+#define KVM_CAP_MEMORY_ATTRIBUTES 233
+#endif
+
+#ifndef KVM_CAP_GUEST_MEMFD
+#define KVM_CAP_GUEST_MEMFD 234
+#endif
+
+#ifndef KVM_CAP_PRE_FAULT_MEMORY
+#define KVM_CAP_PRE_FAULT_MEMORY 236
+#endif
+
+/* Proposals of 2026: the numbers may still change. */
+#ifndef KVM_CAP_MEMORY_ATTRIBUTES2
+#define KVM_CAP_MEMORY_ATTRIBUTES2 248
+struct kvm_memory_attributes2 {
+	union {
+		uint64_t address; /* of a VM */
+		uint64_t offset;  /* in a guest_memfd */
+	};
+	uint64_t size;
+	uint64_t attributes;
+	uint64_t flags;
+	uint64_t error_offset;
+	uint64_t reserved[11];
+};
+#define KVM_SET_MEMORY_ATTRIBUTES2 _IOWR(KVMIO, 0xd2, struct kvm_memory_attributes2)
+#endif
+#ifndef KVM_CAP_GUEST_MEMFD_MEMORY_ATTRIBUTES
+#define KVM_CAP_GUEST_MEMFD_MEMORY_ATTRIBUTES 249
+#endif
+
 #endif

@@ -46,7 +46,7 @@ static int append_pages(struct vm_object *vm, size_t pages, uint8_t **mapping, o
 	return 0;
 }
 
-int vm_object_create(struct fauxkvm *fauxkvm, struct vm_object **out)
+int vm_object_create(struct fauxkvm *fauxkvm, unsigned long type, struct vm_object **out)
 {
 	struct vm_object *vm = calloc(1, sizeof(*vm));
 	uint8_t *ring;
@@ -60,9 +60,14 @@ int vm_object_create(struct fauxkvm *fauxkvm, struct vm_object **out)
 	vm->fauxkvm = fauxkvm;
 	vm->number = atomic_fetch_add(&fauxkvm->vm_count, 1) + 1;
 	pthread_mutex_init(&vm->regions_lock, NULL);
+	vm->regions = calloc(MEMORY_ADDRESS_SPACES * MEMORY_SLOTS_MAX, sizeof(vm->regions[0]));
+	if (!vm->regions) {
+		r = -ENOMEM;
+		goto free_object;
+	}
 	r = creator_mark(&vm->creator);
 	if (r)
-		goto free_object;
+		goto free_regions;
 	vm->memfd = own_fd_keep(memfd_create("kvm-vm", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	if (vm->memfd < 0) {
 		r = -errno;
@@ -82,6 +87,8 @@ int vm_object_create(struct fauxkvm *fauxkvm, struct vm_object **out)
 		r = -ENOMEM;
 		goto unmap_ring;
 	}
+	if (type == KVM_X86_SW_PROTECTED_VM)
+		memory_allow_private(vm->vm->memory);
 	bus_set_coalesced_ring(vm->vm->bus, vm->ring);
 	*out = vm;
 	return 0;
@@ -92,6 +99,8 @@ close_memfd:
 	own_fd_close(vm->memfd);
 unmap_creator:
 	munmap(vm->creator, PAGE);
+free_regions:
+	free(vm->regions);
 free_object:
 	pthread_mutex_destroy(&vm->regions_lock);
 	free(vm);

@@ -12,6 +12,7 @@ const char *object_kind_name(enum object_kind kind)
 	static const char *const name[] = {
 		[OBJECT_SYSTEM] = "system", [OBJECT_VM] = "vm",       [OBJECT_VCPU] = "vcpu",
 		[OBJECT_DEVICE] = "device", [OBJECT_STATS] = "stats",
+		[OBJECT_GUEST_MEMFD] = "gmem",
 	};
 
 	return name[kind];
@@ -42,6 +43,9 @@ void object_put(struct object *object)
 	case OBJECT_STATS:
 		object_put(&((struct stats_object *)object)->vm->object);
 		free(object);
+		break;
+	case OBJECT_GUEST_MEMFD:
+		guest_memfd_object_free((struct guest_memfd_object *)object);
 		break;
 	case OBJECT_DEVICE: /* no device type exists */
 		break;
@@ -79,6 +83,8 @@ static struct vm_object *object_vm(const struct object *object)
 		return ((const struct vcpu_object *)object)->vm;
 	case OBJECT_STATS:
 		return ((const struct stats_object *)object)->vm;
+	case OBJECT_GUEST_MEMFD:
+		return ((const struct guest_memfd_object *)object)->vm;
 	default:
 		return NULL;
 	}

@@ -14,7 +14,8 @@
 #include "abi/client.h"
 #include "util/log.h"
 
-enum object_kind { OBJECT_SYSTEM, OBJECT_VM, OBJECT_VCPU, OBJECT_DEVICE, OBJECT_STATS };
+enum object_kind { OBJECT_SYSTEM, OBJECT_VM, OBJECT_VCPU, OBJECT_DEVICE, OBJECT_STATS,
+		   OBJECT_GUEST_MEMFD };
 
 struct object {
 	enum object_kind kind;
@@ -61,6 +62,17 @@ int object_mmap_check(struct object *object, uint64_t first, uint64_t pages, int
 /* read()/pread() of a stats object. Bytes read, or negative errno (-EINVAL for other kinds). */
 ssize_t object_read(struct object *object, struct client *client, uint64_t address, size_t bytes,
 		    off_t offset);
+
+/*
+ * A memfd that has the size and the holes of a guest_memfd object, or -1 for other kinds: the core's
+ * own, for a front end that gives the client a descriptor of it, or asks its size. The client may
+ * neither read, write, map nor resize it.
+ */
+int object_file(struct object *object);
+/* Whether a new descriptor of it is close-on-exec: all but a guest_memfd's are. */
+bool object_close_on_exec(const struct object *object);
+/* fallocate(2) of a guest_memfd object with its own errors; -ENODEV for other kinds. */
+int object_fallocate(struct object *object, int mode, off_t offset, off_t bytes);
 
 /*
  * Makes KVM_RUN of a vCPU object look around soon (immediate_exit, signals); nothing for other

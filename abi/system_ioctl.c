@@ -20,9 +20,9 @@ long ioctl_system_create_vm(struct ioctl_call *call)
 	struct vm_object *vm;
 	int r;
 
-	if (call->argument)
+	if (call->argument >= 64 || !(VM_TYPES >> call->argument & 1))
 		return -EINVAL;
-	r = vm_object_create(system->fauxkvm, &vm);
+	r = vm_object_create(system->fauxkvm, call->argument, &vm);
 	return r ? r : object_install(call, &vm->object);
 }
 

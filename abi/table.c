@@ -65,6 +65,34 @@ FIELDS(region) = {
 	HEX(struct kvm_userspace_memory_region, userspace_addr),
 	{ 0 },
 };
+FIELDS(region2) = {
+	DECIMAL(struct kvm_userspace_memory_region2, slot),
+	HEX(struct kvm_userspace_memory_region2, flags),
+	HEX(struct kvm_userspace_memory_region2, guest_phys_addr),
+	HEX(struct kvm_userspace_memory_region2, memory_size),
+	HEX(struct kvm_userspace_memory_region2, userspace_addr),
+	DECIMAL(struct kvm_userspace_memory_region2, guest_memfd),
+	HEX(struct kvm_userspace_memory_region2, guest_memfd_offset),
+	{ 0 },
+};
+FIELDS(attributes) = {
+	HEX(struct kvm_memory_attributes, address),
+	HEX(struct kvm_memory_attributes, size),
+	HEX(struct kvm_memory_attributes, attributes),
+	HEX(struct kvm_memory_attributes, flags),
+	{ 0 },
+};
+FIELDS(guest_memfd) = {
+	HEX(struct kvm_create_guest_memfd, size),
+	HEX(struct kvm_create_guest_memfd, flags),
+	{ 0 },
+};
+FIELDS(pre_fault) = {
+	HEX(struct kvm_pre_fault_memory, gpa),
+	HEX(struct kvm_pre_fault_memory, size),
+	HEX(struct kvm_pre_fault_memory, flags),
+	{ 0 },
+};
 FIELDS(dirty_log) = {
 	DECIMAL(struct kvm_dirty_log, slot),
 	{ 0 },
@@ -269,8 +297,17 @@ const struct ioctl_row ioctl_table[] = {
 	  .section = "4.35" },
 	{ IOCTL(KVM_SET_USER_MEMORY_REGION2), .kinds = ON(OBJECT_VM),
 	  ARGUMENT(IN, struct kvm_userspace_memory_region2),
-	  .handler = ioctl_vm_set_user_memory_region, .fields = region_fields,
+	  .handler = ioctl_vm_set_user_memory_region2, .fields = region2_fields,
 	  .section = "4.140" },
+	{ IOCTL(KVM_SET_MEMORY_ATTRIBUTES), .kinds = ON(OBJECT_VM),
+	  ARGUMENT(IN, struct kvm_memory_attributes), .handler = ioctl_vm_set_memory_attributes,
+	  .fields = attributes_fields, .section = "4.141" },
+	{ IOCTL(KVM_SET_MEMORY_ATTRIBUTES2), .kinds = ON(OBJECT_VM),
+	  ARGUMENT(IN, struct kvm_memory_attributes2), .handler = ioctl_vm_set_memory_attributes2,
+	  .fields = attributes_fields, .section = "4.145" },
+	{ IOCTL(KVM_CREATE_GUEST_MEMFD), .kinds = ON(OBJECT_VM),
+	  ARGUMENT(IN, struct kvm_create_guest_memfd), .handler = ioctl_vm_create_guest_memfd,
+	  .fields = guest_memfd_fields, .section = "4.142" },
 	{ IOCTL(KVM_GET_DIRTY_LOG), .kinds = ON(OBJECT_VM), ARGUMENT(IN, struct kvm_dirty_log),
 	  .handler = ioctl_vm_get_dirty_log, .fields = dirty_log_fields, .section = "4.8" },
 	{ IOCTL(KVM_CLEAR_DIRTY_LOG), .kinds = ON(OBJECT_VM),
@@ -285,6 +322,12 @@ const struct ioctl_row ioctl_table[] = {
 	{ IOCTL(KVM_SET_IDENTITY_MAP_ADDR), .kinds = ON(OBJECT_VM), ARGUMENT(IN, uint64_t),
 	  .require = ioctl_vm_has_no_vcpu, .handler = ioctl_vm_set_identity_map_addr,
 	  .fields = u64_fields, .section = "4.40" },
+
+	/* guest_memfd */
+	{ IOCTL(KVM_SET_MEMORY_ATTRIBUTES2), .kinds = ON(OBJECT_GUEST_MEMFD),
+	  ARGUMENT(IN, struct kvm_memory_attributes2),
+	  .handler = ioctl_guest_memfd_set_attributes, .fields = attributes_fields,
+	  .section = "4.145" },
 
 	/* VM: vCPUs, capabilities, devices */
 	{ IOCTL(KVM_CREATE_VCPU), .kinds = ON(OBJECT_VM), VALUE, .handler = ioctl_vm_create_vcpu,
@@ -397,6 +440,10 @@ const struct ioctl_row ioctl_table[] = {
 	  ARGUMENT(INOUT, struct kvm_translation), .handler = ioctl_vcpu_translate,
 	  .fields = translation_fields, .section = "4.15" },
 
+	{ IOCTL(KVM_PRE_FAULT_MEMORY), .kinds = ON(OBJECT_VCPU),
+	  ARGUMENT(RAW, struct kvm_pre_fault_memory), .handler = ioctl_vcpu_pre_fault_memory,
+	  .fields = pre_fault_fields, .section = "4.143" },
+
 	/* vCPU: events, interrupts, debugging */
 	{ IOCTL(KVM_GET_MP_STATE), .kinds = ON(OBJECT_VCPU), ARGUMENT(OUT, struct kvm_mp_state),
 	  .handler = ioctl_vcpu_get_mp_state, .fields = mp_state_fields, .section = "4.38" },
@@ -461,9 +508,6 @@ const struct ioctl_row ioctl_table[] = {
 	  .section = "4.69" },
 	{ IOCTL(KVM_SET_ONE_REG), .kinds = ON(OBJECT_VCPU), .absent = EINVAL,
 	  .section = "4.68" },
-	{ IOCTL(KVM_PRE_FAULT_MEMORY), .kinds = ON(OBJECT_VCPU), .absent = EINVAL },
-	{ IOCTL(KVM_CREATE_GUEST_MEMFD), .kinds = ON(OBJECT_VM), .absent = ENOTTY },
-	{ IOCTL(KVM_SET_MEMORY_ATTRIBUTES), .kinds = ON(OBJECT_VM), .absent = ENOTTY },
 	{ IOCTL(KVM_SET_PMU_EVENT_FILTER), .kinds = ON(OBJECT_VM), .absent = ENOTTY },
 	{ IOCTL(KVM_XEN_HVM_CONFIG), .kinds = ON(OBJECT_VM), .absent = ENOTTY },
 	{ IOCTL(KVM_HYPERV_EVENTFD), .kinds = ON(OBJECT_VM), .absent = ENOTTY },

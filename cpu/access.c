@@ -24,7 +24,7 @@ static int translate(struct vcpu *vcpu, uint64_t *linear, enum access access, en
 	case MMU_HOST_FAULT:
 		break;
 	}
-	exit_memory_fault(vcpu, result->gpa & GUEST_PAGE_MASK, GUEST_PAGE_SIZE, 0);
+	exit_translation_fault(vcpu, result);
 	return ACCESS_HOST_FAULT;
 }
 

@@ -11,6 +11,9 @@
 #include "cpu/vcpu.h"
 #include "util/guard.h"
 
+#ifndef KVM_MEMORY_EXIT_FLAG_PRIVATE
+#define KVM_MEMORY_EXIT_FLAG_PRIVATE (1ULL << 3)
+#endif
 #ifndef KVM_EXIT_MEMORY_FAULT
 #define KVM_EXIT_MEMORY_FAULT 39
 #endif
@@ -108,6 +111,14 @@ void exit_memory_fault(struct vcpu *vcpu, uint64_t gpa, uint64_t bytes, uint64_t
 	vcpu->run_error = -EFAULT;
 }
 
+void exit_translation_fault(struct vcpu *vcpu, const struct mmu_result *result)
+{
+	exit_memory_fault(vcpu, result->gpa & GUEST_PAGE_MASK, GUEST_PAGE_SIZE,
+			  result->private ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0);
+	if (result->poisoned)
+		vcpu->run_error = -EHWPOISON;
+}
+
 void exit_host_fault(struct vcpu *vcpu, const uint8_t *hva, int si_code)
 {
 	const struct memslots *slots = vcpu->mmu.slots;
@@ -116,9 +127,16 @@ void exit_host_fault(struct vcpu *vcpu, const uint8_t *hva, int si_code)
 	for (i = 0; i < slots->count; i++) {
 		const struct memslot *slot = &slots->slot[i];
 
-		if (hva >= slot->hva && (uint64_t)(hva - slot->hva) < slot->size) {
-			exit_memory_fault(vcpu, (slot->gpa + (hva - slot->hva)) & GUEST_PAGE_MASK,
-					  GUEST_PAGE_SIZE, 0);
+		const uint8_t *private = slot->private ? slot->private->hva : NULL;
+		bool in_private = private && hva >= private &&
+				  (uint64_t)(hva - private) < slot->size;
+
+		if (in_private || (hva >= slot->hva && (uint64_t)(hva - slot->hva) < slot->size)) {
+			uint64_t offset = hva - (in_private ? private : slot->hva);
+
+			exit_memory_fault(vcpu, (slot->gpa + offset) & GUEST_PAGE_MASK,
+					  GUEST_PAGE_SIZE,
+					  in_private ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0);
 			if (si_code == BUS_MCEERR_AR)
 				vcpu->run_error = -EHWPOISON;
 			return;

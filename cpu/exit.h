@@ -20,6 +20,9 @@ bool exit_emulation_error(struct vcpu *vcpu);
  */
 void exit_host_fault(struct vcpu *vcpu, const uint8_t *hva, int si_code);
 void exit_memory_fault(struct vcpu *vcpu, uint64_t gpa, uint64_t bytes, uint64_t flags);
+/* The same for MMU_HOST_FAULT of mmu_translate(). */
+struct mmu_result;
+void exit_translation_fault(struct vcpu *vcpu, const struct mmu_result *result);
 
 /* KVM_EXIT_DIRTY_RING_FULL. */
 void exit_dirty_ring_full(struct vcpu *vcpu);

@@ -185,7 +185,7 @@ void smm_set(struct vcpu *vcpu, bool in_smm)
 	if (vcpu->state.in_smm == in_smm)
 		return;
 	vcpu->state.in_smm = in_smm;
-	vcpu->mmu.as = in_smm;
+	vcpu->mmu.as = in_smm && memory_address_spaces(vcpu->vm->memory) > 1;
 	vcpu->mmu.last_slot = NULL;
 	mmu_flush(&vcpu->mmu);
 	/* What is remembered by guest-physical address is the other memory's. */

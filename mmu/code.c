@@ -24,10 +24,12 @@ bool mmu_mark_code(struct mmu *mmu, uint64_t gpa)
 {
 	const struct memory_listener *listener = &mmu->memory->listener;
 	const struct memslot *slot = mmu_find_slot(mmu, gpa);
+	const uint8_t *hva;
 	_Atomic(uint8_t) *mark;
 	uint8_t token, seen;
 
-	if (!slot)
+	hva = slot ? memslot_hva(mmu->slots, slot, gpa & GUEST_PAGE_MASK) : NULL;
+	if (!hva)
 		return false;
 	mark = &slot->code[memslot_page_index(slot, gpa)];
 	seen = atomic_load(mark);
@@ -43,7 +45,7 @@ bool mmu_mark_code(struct mmu *mmu, uint64_t gpa)
 			return true;
 		token = seen;
 	}
-	tlb_drop_writes_to(mmu, memslot_hva(slot, gpa & GUEST_PAGE_MASK));
+	tlb_drop_writes_to(mmu, hva);
 	listener->writes_revoked(listener->opaque, mmu);
 	/*
 	 * Fails when the page was written meanwhile. Then the writer has told us to verify, and

@@ -64,7 +64,7 @@ static int without_bitmap(const struct memory *memory)
 static int find_log(const struct memory *memory, uint32_t id, const struct memslot **slot,
 		    atomic_ulong **log)
 {
-	if (!slot_number_valid(id))
+	if (!slot_number_valid(memory, id))
 		return -EINVAL;
 	*slot = slots_find_id(memory, id);
 	if (!*slot || !(*slot)->dirty)

@@ -53,7 +53,7 @@ static void reset_page(const struct memory *memory, uint32_t id, uint64_t page)
 {
 	const struct memslot *slot;
 
-	if (!slot_number_valid(id))
+	if (!slot_number_valid(memory, id))
 		return;
 	slot = slots_find_id(memory, id);
 	if (slot && slot->dirty && page < memslot_pages(slot))

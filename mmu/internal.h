@@ -3,6 +3,7 @@
 #ifndef FAUXKVM_MMU_INTERNAL_H
 #define FAUXKVM_MMU_INTERNAL_H
 
+#include "mmu/attributes.h"
 #include "mmu/mmu.h"
 
 #include <pthread.h>
@@ -21,6 +22,7 @@ struct memory {
 	uint64_t manual_dirty_log; /* KVM_DIRTY_LOG_* */
 	bool dirty_rings;          /* the vCPUs have rings, see dirty_ring.h */
 	bool ring_bitmap;          /* and slots a log for other writers */
+	bool private_allowed;
 	atomic_uint code_marks;    /* counts the mark tokens, see code.c */
 	/* By address space and slot number: the slot's gpa | 1, or 0. */
 	uint64_t *gpa_of_id;
@@ -54,15 +56,37 @@ static inline size_t memslot_page_index(const struct memslot *slot, uint64_t gpa
 	return (gpa - slot->gpa) >> GUEST_PAGE_SHIFT;
 }
 
-static inline uint8_t *memslot_hva(const struct memslot *slot, uint64_t gpa)
+static inline bool page_is_private(const struct memslots *slots, uint64_t gpa)
 {
+	return slots->private && page_set_has(slots->private, gpa >> GUEST_PAGE_SHIFT);
+}
+
+/* What is at @gpa, up to the end of its page. NULL: private, and the slot has nothing private. */
+static inline uint8_t *memslot_hva(const struct memslots *slots, const struct memslot *slot,
+				   uint64_t gpa)
+{
+	if (page_is_private(slots, gpa))
+		return slot->private ? slot->private->hva + (gpa - slot->gpa) : NULL;
 	return slot->hva + (gpa - slot->gpa);
 }
 
-static inline bool slot_number_valid(uint32_t id)
+static inline bool slot_number_valid(const struct memory *memory, uint32_t id)
 {
-	return (id >> 16) < MEMORY_ADDRESS_SPACES && (id & 0xffff) < MEMORY_SLOTS_MAX;
+	return (id >> 16) < memory_address_spaces(memory) && (id & 0xffff) < MEMORY_SLOTS_MAX;
 }
+
+/* The snapshot, for nobody else to see, with room for one more slot; NULL. Under both locks. */
+struct memslots *slots_make_writable(struct memory *memory);
+
+/* ---- Private memory (private.c) ---- */
+
+/* @bytes of @file at @offset for a new slot: -EINVAL: outside or in use, -ENOMEM. */
+int private_part_create(const struct memory *memory, struct guest_memfd *file, uint64_t offset,
+			uint64_t bytes, struct private_part **part);
+struct private_part *private_part_get(struct private_part *part);
+void private_part_put(struct private_part *part); /* NULL allowed in both */
+/* Gives the pages of a new slot the attributes that they got through its file. */
+int private_part_apply(struct memslots *slots, const struct memslot *slot);
 
 /* Bytes of a dirty bitmap as KVM hands it out: whole 64-bit words. */
 static inline size_t dirty_bitmap_bytes(size_t pages)

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define GPA_LIMIT_DEFAULT (1ull << 46)
+#define GPA_LIMIT_DEFAULT (1ull << 52)
 
 static void ignore_slots_changed(void *opaque)
 {
@@ -83,12 +83,10 @@ static int slots_read(const struct memslots *slots, uint64_t gpa, uint8_t *data,
 {
 	while (bytes) {
 		const struct memslot *slot = memslots_lookup(slots, 0, gpa);
-		size_t chunk;
+		size_t chunk = min_size(bytes, GUEST_PAGE_SIZE - (gpa & ~GUEST_PAGE_MASK));
+		const uint8_t *hva = slot ? memslot_hva(slots, slot, gpa) : NULL;
 
-		if (!slot)
-			return -EFAULT;
-		chunk = min_size(bytes, slot->gpa + slot->size - gpa);
-		if (guard_copy_from(data, memslot_hva(slot, gpa), chunk))
+		if (!hva || guard_copy_from(data, hva, chunk))
 			return -EFAULT;
 		gpa += chunk;
 		data += chunk;
@@ -104,10 +102,12 @@ static int slots_write(const struct memslots *slots, uint64_t gpa, const uint8_t
 	while (bytes) {
 		const struct memslot *slot = memslots_lookup(slots, 0, gpa);
 		size_t chunk = min_size(bytes, GUEST_PAGE_SIZE - (gpa & ~GUEST_PAGE_MASK));
+		uint8_t *hva;
 
 		if (!slot || (slot->flags & KVM_MEM_READONLY))
 			return -EFAULT;
-		if (guard_copy_to(memslot_hva(slot, gpa), data, chunk))
+		hva = memslot_hva(slots, slot, gpa);
+		if (!hva || guard_copy_to(hva, data, chunk))
 			return -EFAULT;
 		/*
 		 * No handshake covers this store, as it does a vCPU's. It must be visible before
@@ -135,6 +135,17 @@ int memory_read(struct memory *memory, const struct memslots *slots, uint64_t gp
 	r = slots_read(memory->current, gpa, data, bytes);
 	pthread_rwlock_unlock(&memory->accessors);
 	return r;
+}
+
+int memslots_prefault(const struct memslots *slots, unsigned as, uint64_t gpa)
+{
+	const struct memslot *slot = memslots_lookup(slots, as, gpa);
+	uint8_t *hva;
+
+	if (!slot)
+		return page_is_private(slots, gpa) ? -EFAULT : -ENOENT;
+	hva = memslot_hva(slots, slot, gpa);
+	return hva ? guard_probe(hva, false) : -EFAULT;
 }
 
 int memory_write(struct memory *memory, const struct memslots *slots, uint64_t gpa,

@@ -26,7 +26,15 @@
 #define MEMORY_ADDRESS_SPACES 2     /* KVM_CAP_MULTI_ADDRESS_SPACE: the second is SMM's */
 #define MEMORY_SLOT_PAGES_MAX ((1ull << 31) - 1)
 
+#ifndef KVM_MEM_GUEST_MEMFD
+#define KVM_MEM_GUEST_MEMFD (1UL << 2)
+#endif
+#ifndef KVM_MEMORY_ATTRIBUTE_PRIVATE
+#define KVM_MEMORY_ATTRIBUTE_PRIVATE (1ULL << 3)
+#endif
+
 struct dirty_ring;
+struct guest_memfd;
 struct memory;
 struct mmu;
 
@@ -47,6 +55,15 @@ struct memslot {
 	struct page_array *dirty_array;
 	struct page_array *log_array;
 	struct page_array *code_array;
+	/* What private pages show: the part of a guest_memfd. NULL: none, or its file was closed. */
+	struct private_part *private;
+};
+
+struct private_part {
+	atomic_uint references;
+	struct guest_memfd *file;
+	uint64_t offset, bytes; /* in the file */
+	uint8_t *hva;
 };
 
 struct memslots {
@@ -54,6 +71,7 @@ struct memslots {
 	uint64_t generation;
 	unsigned count;
 	unsigned capacity;
+	struct page_set *private; /* guest pages with KVM_MEMORY_ATTRIBUTE_PRIVATE */
 	struct memslot slot[]; /* sorted by (address space, gpa) */
 };
 
@@ -80,15 +98,28 @@ struct memory_listener {
 struct memory *memory_create(const struct memory_listener *listener);
 void memory_destroy(struct memory *memory);
 
+/* A slot as KVM_SET_USER_MEMORY_REGION2 has it, with host memory as it is visible here. */
+struct memory_region {
+	uint32_t id, flags;
+	uint64_t gpa, size;
+	uint64_t hva;
+	/* With KVM_MEM_GUEST_MEMFD. NULL: @error is what was wrong with the descriptor. */
+	struct guest_memfd *file;
+	int error;
+	uint64_t offset;
+};
+
 /*
- * KVM_SET_USER_MEMORY_REGION2 without guest_memfd: create, move, delete, change flags. Errors as
- * the kernel's: -EINVAL (alignment, flags, overflow, slot number, size change, read-only change,
- * delete of nothing, guest_memfd flag), -EEXIST (overlap), -ENOMEM. Takes the slots lock; the
- * listener is called without it. Host memory need not be mapped: that shows at access time.
+ * Create, move, delete, change flags. Errors as the kernel's: -EINVAL (alignment, flags, overflow,
+ * slot number, size change, read-only change, delete of nothing, any change of a slot with
+ * guest_memfd, its offset), -EEXIST (overlap), -ENOMEM. Takes the slots lock; the listener is called
+ * without it. Host memory need not be mapped: that shows at access time.
  */
+int memory_change_region(struct memory *memory, const struct memory_region *region);
+/* The same without guest_memfd. */
 int memory_set_region(struct memory *memory, const struct kvm_userspace_memory_region *region);
 
-/* Largest guest-physical address + 1 that a slot may reach (1 << MAXPHYADDR). Default 1 << 46. */
+/* Largest guest-physical address + 1 that a slot may reach. Default 1 << 52, as far as page tables. */
 void memory_set_gpa_limit(struct memory *memory, uint64_t limit);
 
 /*
@@ -129,6 +160,48 @@ int memory_read(struct memory *memory, const struct memslots *slots, uint64_t gp
 		size_t bytes);
 int memory_write(struct memory *memory, const struct memslots *slots, uint64_t gpa,
 		 const void *data, size_t bytes, struct mmu *self);
+
+/*
+ * KVM_PRE_FAULT_MEMORY of one page: 0 when it is there for the next access; -ENOENT: no slot, -EFAULT,
+ * -EHWPOISON. May sleep for it.
+ */
+int memslots_prefault(const struct memslots *slots, unsigned as, uint64_t gpa);
+
+/* ---- Private memory (private.c); KVM document 4.141, 4.142 ---- */
+
+/*
+ * A VM of the type KVM_X86_SW_PROTECTED_VM: its pages may be private, and SMM has no address space of
+ * its own. Before anything else.
+ */
+void memory_allow_private(struct memory *memory);
+bool memory_private_allowed(const struct memory *memory);
+unsigned memory_address_spaces(const struct memory *memory);
+
+/*
+ * KVM_SET_MEMORY_ATTRIBUTES: 0, -EINVAL, -ENOMEM. On return no vCPU uses a translation that is older
+ * than the change.
+ */
+int memory_set_attributes(struct memory *memory, uint64_t gpa, uint64_t bytes, uint64_t attributes);
+bool memory_is_private(struct memory *memory, uint64_t gpa);
+
+/*
+ * A guest_memfd of this VM's: a file that only the guest sees, where its pages are private. Creation:
+ * 0, -EINVAL, or what the kernel says.
+ */
+int guest_memfd_create(uint64_t size, struct guest_memfd **file);
+/* Its last descriptor is closed: slots that are bound to it have no private memory any more. */
+void guest_memfd_destroy(struct memory *memory, struct guest_memfd *file);
+int guest_memfd_fd(const struct guest_memfd *file); /* a memfd of its size */
+uint64_t guest_memfd_size(const struct guest_memfd *file);
+/* fallocate() of it, with a guest_memfd's own errors. */
+int guest_memfd_allocate(struct memory *memory, struct guest_memfd *file, int mode, int64_t offset,
+			 int64_t bytes);
+/*
+ * KVM_SET_MEMORY_ATTRIBUTES2 of the file: for the pages that slots show of it now, and for those that
+ * are bound to it later. What is set by guest address afterwards holds for that address.
+ */
+int guest_memfd_set_attributes(struct memory *memory, struct guest_memfd *file, uint64_t offset,
+			       uint64_t bytes, uint64_t attributes);
 
 const struct memory_listener *memory_listener(const struct memory *memory);
 

@@ -98,7 +98,7 @@ enum mmu_status {
 	MMU_RAM,        /* @hva is valid for this access */
 	MMU_MMIO,       /* no memory, or a write to a read-only slot: @gpa is valid */
 	MMU_PAGE_FAULT, /* @error_code is the #PF's */
-	MMU_HOST_FAULT, /* the host page behind a page table is missing: @gpa is valid */
+	MMU_HOST_FAULT, /* the host page behind a page table, or private memory, is missing */
 };
 
 struct mmu_result {
@@ -107,6 +107,8 @@ struct mmu_result {
 	const struct memslot *slot;
 	uint32_t error_code;
 	bool code; /* ACCESS_WRITE on MMU_RAM: the page has the code mark; call mmu_code_written */
+	/* MMU_HOST_FAULT: @gpa is private; the host page is there, but poisoned. */
+	bool private, poisoned;
 };
 
 int mmu_init(struct mmu *mmu, struct memory *memory);

@@ -63,6 +63,7 @@ static void memslot_get(const struct memslot *slot)
 	page_array_get(slot->dirty_array);
 	page_array_get(slot->log_array);
 	page_array_get(slot->code_array);
+	private_part_get(slot->private);
 }
 
 static void memslot_put(const struct memslot *slot)
@@ -70,6 +71,7 @@ static void memslot_put(const struct memslot *slot)
 	page_array_put(slot->dirty_array);
 	page_array_put(slot->log_array);
 	page_array_put(slot->code_array);
+	private_part_put(slot->private);
 }
 
 void memslots_put(struct memslots *slots)
@@ -78,6 +80,7 @@ void memslots_put(struct memslots *slots)
 		return;
 	for (unsigned i = 0; i < slots->count; i++)
 		memslot_put(&slots->slot[i]);
+	page_set_put(slots->private);
 	free(slots);
 }
 
@@ -140,7 +143,7 @@ const struct memslot *slots_find_id(const struct memory *memory, uint32_t id)
  * itself while only the memory refers to it (a client that sets up thousands of slots before it
  * runs copies none of them), else a copy that takes its place. Under both locks.
  */
-static struct memslots *slots_make_writable(struct memory *memory)
+struct memslots *slots_make_writable(struct memory *memory)
 {
 	struct memslots *old = memory->current, *copy;
 	bool exclusive = atomic_load_explicit(&old->references, memory_order_acquire) == 1;
@@ -156,6 +159,7 @@ static struct memslots *slots_make_writable(struct memory *memory)
 	copy->generation = old->generation;
 	copy->count = old->count;
 	copy->capacity = capacity;
+	copy->private = old->private;
 	memcpy(copy->slot, old->slot, old->count * sizeof(old->slot[0]));
 	memory->current = copy;
 	if (exclusive) {
@@ -163,6 +167,7 @@ static struct memslots *slots_make_writable(struct memory *memory)
 	} else {
 		for (unsigned i = 0; i < copy->count; i++)
 			memslot_get(&copy->slot[i]);
+		page_set_get(copy->private);
 		memslots_put(old);
 	}
 	return copy;
@@ -193,10 +198,13 @@ static int slots_replace(struct memory *memory, uint32_t id, const uint64_t *old
 			 const struct memslot *new)
 {
 	struct memslots *slots;
+	int r = -ENOMEM;
 
 	pthread_rwlock_wrlock(&memory->accessors);
 	slots = slots_make_writable(memory);
-	if (slots) {
+	if (slots)
+		r = new ? private_part_apply(slots, new) : 0;
+	if (!r) {
 		if (old_gpa)
 			slots_remove(slots, id >> 16, *old_gpa);
 		if (new)
@@ -205,7 +213,7 @@ static int slots_replace(struct memory *memory, uint32_t id, const uint64_t *old
 		*gpa_of_id(memory, id) = new ? new->gpa | 1 : 0;
 	}
 	pthread_rwlock_unlock(&memory->accessors);
-	return slots ? 0 : -ENOMEM;
+	return r;
 }
 
 /* Whether another slot than @id lies in [gpa, gpa + size). */
@@ -230,22 +238,28 @@ static bool slots_overlap(const struct memslots *slots, uint32_t id, uint64_t gp
 }
 
 /* What can be said without looking at the slots; the kernel's order does not show: all -EINVAL. */
-static int region_check(const struct kvm_userspace_memory_region *region)
+static int region_check(const struct memory *memory, const struct memory_region *region)
 {
 	const uint64_t offset = GUEST_PAGE_SIZE - 1;
+	uint32_t allowed = KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY;
 
-	if (region->flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY))
+	/* Private memory has neither a dirty log nor the MMIO that a write to a ROM is. */
+	if ((region->flags & KVM_MEM_GUEST_MEMFD) && memory->private_allowed)
+		allowed = KVM_MEM_GUEST_MEMFD;
+	if (region->flags & ~allowed)
 		return -EINVAL;
-	if ((region->memory_size | region->guest_phys_addr | region->userspace_addr) & offset)
+	if ((region->size | region->gpa | region->hva) & offset)
 		return -EINVAL;
-	if (region->userspace_addr > HOST_USER_END ||
-	    region->memory_size > HOST_USER_END - region->userspace_addr)
+	if (region->hva > HOST_USER_END || region->size > HOST_USER_END - region->hva)
 		return -EINVAL;
-	if (!slot_number_valid(region->slot))
+	if ((region->flags & KVM_MEM_GUEST_MEMFD) &&
+	    ((region->offset & offset) || region->offset + region->size < region->offset))
 		return -EINVAL;
-	if (region->guest_phys_addr + region->memory_size < region->guest_phys_addr)
+	if (!slot_number_valid(memory, region->id))
 		return -EINVAL;
-	if (region->memory_size >> GUEST_PAGE_SHIFT > MEMORY_SLOT_PAGES_MAX)
+	if (region->gpa + region->size < region->gpa)
+		return -EINVAL;
+	if (region->size >> GUEST_PAGE_SHIFT > MEMORY_SLOT_PAGES_MAX)
 		return -EINVAL;
 	return 0;
 }
@@ -282,17 +296,26 @@ no_memory:
 	return -ENOMEM;
 }
 
-/* 1: the slots changed; 0: nothing to do. Under slots_lock. */
-static int region_apply(struct memory *memory, const struct kvm_userspace_memory_region *region)
+/* May @new take the place of @old? A slot keeps its memory until it is deleted. */
+static bool change_allowed(const struct memslot *old, const struct memslot *new)
 {
-	const struct memslot *old = slots_find_id(memory, region->slot);
+	const uint32_t fixed = KVM_MEM_READONLY | KVM_MEM_GUEST_MEMFD;
+
+	return !(new->flags & KVM_MEM_GUEST_MEMFD) && new->hva == old->hva &&
+	       new->size == old->size && !((new->flags ^ old->flags) & fixed);
+}
+
+/* 1: the slots changed; 0: nothing to do. Under slots_lock. */
+static int region_apply(struct memory *memory, const struct memory_region *region)
+{
+	const struct memslot *old = slots_find_id(memory, region->id);
 	const uint64_t old_gpa = old ? old->gpa : 0;
 	struct memslot new = {
-		.id = region->slot,
+		.id = region->id,
 		.flags = region->flags,
-		.gpa = region->guest_phys_addr,
-		.size = region->memory_size,
-		.hva = (uint8_t *)(uintptr_t)region->userspace_addr,
+		.gpa = region->gpa,
+		.size = region->size,
+		.hva = (uint8_t *)(uintptr_t)region->hva,
 	};
 	int r;
 
@@ -304,8 +327,7 @@ static int region_apply(struct memory *memory, const struct kvm_userspace_memory
 	}
 
 	if (old) {
-		if (new.hva != old->hva || new.size != old->size ||
-		    ((new.flags ^ old->flags) & KVM_MEM_READONLY))
+		if (!change_allowed(old, &new))
 			return -EINVAL;
 		if (new.gpa == old->gpa && new.flags == old->flags)
 			return 0;
@@ -320,7 +342,12 @@ static int region_apply(struct memory *memory, const struct kvm_userspace_memory
 	r = memslot_init_arrays(memory, &new, old);
 	if (r)
 		return r;
-	r = slots_replace(memory, new.id, old ? &old_gpa : NULL, &new);
+	if (new.flags & KVM_MEM_GUEST_MEMFD)
+		r = region->file ? private_part_create(memory, region->file, region->offset,
+						       new.size, &new.private)
+				 : region->error;
+	if (!r)
+		r = slots_replace(memory, new.id, old ? &old_gpa : NULL, &new);
 	if (r) {
 		memslot_put(&new);
 		return r;
@@ -328,9 +355,9 @@ static int region_apply(struct memory *memory, const struct kvm_userspace_memory
 	return 1;
 }
 
-int memory_set_region(struct memory *memory, const struct kvm_userspace_memory_region *region)
+int memory_change_region(struct memory *memory, const struct memory_region *region)
 {
-	int r = region_check(region);
+	int r = region_check(memory, region);
 
 	if (r)
 		return r;
@@ -341,6 +368,20 @@ int memory_set_region(struct memory *memory, const struct kvm_userspace_memory_r
 		return r;
 	memory->listener.slots_changed(memory->listener.opaque);
 	return 0;
+}
+
+int memory_set_region(struct memory *memory, const struct kvm_userspace_memory_region *region)
+{
+	const struct memory_region plain = {
+		.id = region->slot,
+		.flags = region->flags,
+		.gpa = region->guest_phys_addr,
+		.size = region->memory_size,
+		.hva = region->userspace_addr,
+		.error = -EINVAL,
+	};
+
+	return memory_change_region(memory, &plain);
 }
 
 void memory_set_gpa_limit(struct memory *memory, uint64_t limit)

@@ -126,6 +126,8 @@ struct walk {
 	bool no_execute;
 	uint32_t error; /* of a page fault: P, RSVD and PK */
 	bool code_touched;
+	bool absent;   /* a private page table at @gpa that is not there: a host fault */
+	bool poisoned; /* of a host fault */
 };
 
 static uint64_t entry_load(const void *entry, unsigned shift)
@@ -170,6 +172,7 @@ static bool walk_descend(struct mmu *mmu, uint64_t gva, struct walk *walk)
 	unsigned shift = GUEST_PAGE_SHIFT + (level - 1) * plan->index_bits;
 
 	walk->error = 0;
+	walk->absent = false;
 	walk->steps = 0;
 	if (plan->pdptrs) {
 		table = mmu->paging.pdptr[gva >> 30 & 3];
@@ -186,9 +189,11 @@ static bool walk_descend(struct mmu *mmu, uint64_t gva, struct walk *walk)
 		walk->gpa = gpa;
 		step->gpa = gpa;
 		step->slot = mmu_find_slot(mmu, gpa);
-		if (!step->slot)
+		step->entry = step->slot ? memslot_hva(mmu->slots, step->slot, gpa) : NULL;
+		if (!step->entry) {
+			walk->absent = page_is_private(mmu->slots, gpa);
 			return false;
-		step->entry = memslot_hva(step->slot, gpa);
+		}
 		atomic_signal_fence(memory_order_seq_cst); /* walk->gpa is what a fault reports */
 		step->value = entry_load(step->entry, plan->entry_shift);
 
@@ -338,11 +343,20 @@ walk_guarded(struct mmu *mmu, uint64_t gva, unsigned wanted, enum tlb_mode mode,
 {
 	struct guard guard;
 
-	if (guard_enter(&guard))
+	if (guard_enter(&guard)) {
+		walk->poisoned = guard_poisoned(&guard);
 		return false;
+	}
 	*rights = walk_page(mmu, gva, wanted, mode, walk);
 	guard_leave(&guard);
-	return true;
+	return !walk->absent;
+}
+
+static enum mmu_status host_fault(const struct mmu *mmu, struct mmu_result *result, bool poisoned)
+{
+	result->private = page_is_private(mmu->slots, result->gpa);
+	result->poisoned = poisoned;
+	return MMU_HOST_FAULT;
 }
 
 enum mmu_status mmu_translate(struct mmu *mmu, uint64_t gva, enum access access,
@@ -362,6 +376,7 @@ enum mmu_status mmu_translate(struct mmu *mmu, uint64_t gva, enum access access,
 		bool walked;
 
 		walk.code_touched = false;
+		walk.poisoned = false;
 		walk.gpa = 0;
 		walked = walk_guarded(mmu, gva, wanted, mode, &walk, &rights);
 		if (walk.code_touched) {
@@ -371,7 +386,7 @@ enum mmu_status mmu_translate(struct mmu *mmu, uint64_t gva, enum access access,
 		}
 		result->gpa = gpa = walk.gpa;
 		if (!walked)
-			return MMU_HOST_FAULT;
+			return host_fault(mmu, result, walk.poisoned);
 		if (!rights) {
 			result->error_code = page_fault_code(&mmu->plan, walk.error, wanted, mode);
 			return MMU_PAGE_FAULT;
@@ -383,15 +398,18 @@ enum mmu_status mmu_translate(struct mmu *mmu, uint64_t gva, enum access access,
 
 	result->gpa = gpa;
 	slot = mmu_find_slot(mmu, gpa);
-	if (!slot)
+	result->hva = slot ? memslot_hva(mmu->slots, slot, gpa) : NULL;
+	if (!result->hva) {
+		if (page_is_private(mmu->slots, gpa))
+			return host_fault(mmu, result, false);
 		return MMU_MMIO;
+	}
 	if (slot->flags & KVM_MEM_READONLY) {
 		if (access == ACCESS_WRITE)
 			return MMU_MMIO;
 		rights &= ~RIGHT_WRITE;
 	}
 	result->slot = slot;
-	result->hva = memslot_hva(slot, gpa);
 
 	if (access == ACCESS_WRITE) {
 		memslot_mark_dirty(slot, gpa, mmu->ring);

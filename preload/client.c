@@ -124,7 +124,8 @@ static int install(struct client *client, struct object *object)
 	char name[32];
 
 	name_object((struct thread_client *)client, object, name);
-	return fds_install(object, name, O_RDWR | O_CLOEXEC);
+	return fds_install(object, name,
+			   O_RDWR | (object_close_on_exec(object) ? O_CLOEXEC : 0));
 }
 
 /* ---- signals ---- */
@@ -253,8 +254,8 @@ int client_ioctl(struct description *description, unsigned request, unsigned lon
 
 ssize_t client_read(struct description *description, void *buffer, size_t bytes, off_t offset)
 {
-	ssize_t result = object_read(description_object(description), &self.client,
-				     (uintptr_t)buffer, bytes, offset);
+	struct object *object = description_object(description);
+	ssize_t result = object_read(object, &self.client, (uintptr_t)buffer, bytes, offset);
 
 	description_put(description);
 	return preload_result(result);

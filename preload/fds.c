@@ -15,6 +15,7 @@
 
 #include "preload/preload.h"
 #include "preload/real.h"
+#include "util/own_fd.h"
 
 #define FDS_MAX 262144
 #define DESCRIPTIONS_MAX 65536
@@ -254,7 +255,8 @@ struct description *fds_get_checked(int fd)
 	struct stat st;
 	int tries;
 
-	if (!in_table(fd))
+	/* The core's own may be of the same file as a client's. */
+	if (!in_table(fd) || own_fd_is(fd))
 		return NULL;
 	/* Again if another thread turns the number into something else meanwhile. */
 	for (tries = 0; tries < CHECK_TRIES; tries++) {
@@ -300,18 +302,32 @@ static int apply_flags(int fd, int flags)
 	return 0;
 }
 
+/* A memfd that stays empty: writing to it fails, touching a mapping of it is SIGBUS. */
+static int create_empty(const char *name, int flags)
+{
+	int fd = kernel_call(SYS_memfd_create, (unsigned long)name,
+			     MFD_ALLOW_SEALING | (flags & O_CLOEXEC ? MFD_CLOEXEC : 0), 0, 0, 0, 0);
+
+	if (fd >= 0)
+		kernel_call(SYS_fcntl, fd, F_ADD_SEALS,
+			    F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL, 0, 0, 0);
+	return fd;
+}
+
 int fds_install(struct object *object, const char *name, int flags)
 {
 	struct description *description;
 	struct stat st;
 	int fd, r;
 
-	fd = kernel_call(SYS_memfd_create, (unsigned long)name,
-			 MFD_ALLOW_SEALING | (flags & O_CLOEXEC ? MFD_CLOEXEC : 0), 0, 0, 0, 0);
+	fd = object_file(object);
+	if (fd >= 0) /* has a memfd of its own, with contents */
+		fd = kernel_call(SYS_fcntl, fd, flags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0, 0,
+				 0, 0);
+	else
+		fd = create_empty(name, flags);
 	if (fd < 0)
 		return fd;
-	/* It stays empty: writing to it fails, touching a mapping of it is SIGBUS. */
-	kernel_call(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL, 0, 0, 0);
 	r = in_table(fd) ? apply_flags(fd, flags) : -EMFILE;
 	if (!r)
 		r = kernel_fstat(fd, &st);

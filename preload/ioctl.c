@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* ioctl, and reading statistics. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <linux/kvm.h>
 #include <stdarg.h>
 
@@ -59,11 +60,22 @@ EXPORT ssize_t read(int fd, void *buffer, size_t bytes)
 			     real()->read(fd, buffer, bytes);
 }
 
+/* Only /dev/kvm and statistics have places at all. */
+static ssize_t read_at(struct description *description, void *buffer, size_t bytes, off_t offset)
+{
+	enum object_kind kind = description_object(description)->kind;
+
+	if (kind == OBJECT_SYSTEM || kind == OBJECT_STATS)
+		return client_read(description, buffer, bytes, offset);
+	description_put(description);
+	return preload_result(-ESPIPE);
+}
+
 EXPORT ssize_t pread(int fd, void *buffer, size_t bytes, off_t offset)
 {
 	struct description *description = get_readable(fd);
 
-	return description ? client_read(description, buffer, bytes, offset) :
+	return description ? read_at(description, buffer, bytes, offset) :
 			     real()->pread(fd, buffer, bytes, offset);
 }
 
@@ -86,7 +98,7 @@ EXPORT ssize_t __pread_chk(int fd, void *buffer, size_t bytes, off_t offset, siz
 {
 	struct description *description = bytes <= room ? get_readable(fd) : NULL;
 
-	return description ? client_read(description, buffer, bytes, offset) :
+	return description ? read_at(description, buffer, bytes, offset) :
 			     real()->__pread_chk(fd, buffer, bytes, offset, room);
 }
 

@@ -30,6 +30,7 @@ ssize_t __pread_chk(int fd, void *buffer, size_t bytes, off_t offset, size_t roo
 	CALL(fstatat) CALL(fstat) CALL(statx) CALL(access) CALL(faccessat) CALL(euidaccess)        \
 	CALL(ioctl) CALL(mmap) CALL(read) CALL(pread) CALL(__read_chk) CALL(__pread_chk)           \
 	CALL(close) CALL(fclose) CALL(close_range) CALL(closefrom)                                 \
+	CALL(write) CALL(pwrite) CALL(fallocate) CALL(posix_fallocate) CALL(ftruncate)             \
 	CALL(dup) CALL(dup2) CALL(dup3) CALL(fcntl) CALL(sigaction)
 /* clang-format on */
 

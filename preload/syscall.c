@@ -50,6 +50,14 @@ static long call(long number, const unsigned long a[6])
 		return read(a[0], (void *)a[1], a[2]);
 	case SYS_pread64:
 		return pread(a[0], (void *)a[1], a[2], a[3]);
+	case SYS_write:
+		return write(a[0], (const void *)a[1], a[2]);
+	case SYS_pwrite64:
+		return pwrite(a[0], (const void *)a[1], a[2], a[3]);
+	case SYS_ftruncate:
+		return ftruncate(a[0], a[1]);
+	case SYS_fallocate:
+		return fallocate(a[0], a[1], a[2], a[3]);
 	case SYS_close:
 		return close(a[0]);
 	case SYS_close_range:

@@ -231,7 +231,7 @@ void guard_init(void)
 
 static int guard_errno(const struct guard *guard)
 {
-	return guard->signo == SIGBUS && guard->code == BUS_MCEERR_AR ? -EHWPOISON : -EFAULT;
+	return guard_poisoned(guard) ? -EHWPOISON : -EFAULT;
 }
 
 /* Not memcpy(): the pointer may be anything, which sanitizers and compilers take exception to. */

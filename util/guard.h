@@ -55,6 +55,12 @@ static inline void guard_leave(struct guard *g)
 	guard_current = g->outer;
 }
 
+/* A fault came back: was the page there, but poisoned? */
+static inline bool guard_poisoned(const struct guard *g)
+{
+	return g->signo == SIGBUS && g->code == BUS_MCEERR_AR;
+}
+
 /* Copies that answer a missing page with -EFAULT (-EHWPOISON for a poisoned one), else 0. */
 int guard_copy_from(void *dst, const void *client, size_t bytes);
 int guard_copy_to(void *client, const void *src, size_t bytes);

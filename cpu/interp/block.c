@@ -106,7 +106,7 @@ static void fetch_translate(struct vcpu *cpu, uint64_t linear, struct mmu_result
 		cpu->interp->reason = exit_emulation_error(cpu) ? ENGINE_EXIT : ENGINE_EXCEPTION;
 		break;
 	case MMU_HOST_FAULT:
-		exit_memory_fault(cpu, result->gpa & GUEST_PAGE_MASK, GUEST_PAGE_SIZE, 0);
+		exit_translation_fault(cpu, result);
 		cpu->interp->reason = ENGINE_ERROR;
 		break;
 	}

@@ -66,7 +66,7 @@ static void translate(struct vcpu *cpu, const struct insn *insn, struct piece *p
 	if (piece->status == MMU_PAGE_FAULT)
 		exception_page_fault(cpu, insn, piece->linear, piece->where.error_code);
 	if (piece->status == MMU_HOST_FAULT) {
-		exit_memory_fault(cpu, piece->where.gpa & GUEST_PAGE_MASK, GUEST_PAGE_SIZE, 0);
+		exit_translation_fault(cpu, &piece->where);
 		interp_leave(cpu, insn, ENGINE_ERROR);
 	}
 }

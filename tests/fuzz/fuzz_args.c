@@ -61,6 +61,8 @@ const struct ioctl_row ioctl_rows[] = {
 	P(KVM_SET_USER_MEMORY_REGION, VM, 0, 12),
 	P(KVM_SET_USER_MEMORY_REGION2, VM, 0, 6),
 	P(KVM_SET_MEMORY_ATTRIBUTES, VM, 0, 4),
+	P(KVM_SET_MEMORY_ATTRIBUTES2, VM, 0, 2),
+	P(KVM_PRE_FAULT_MEMORY, VCPU, 0, 3),
 	P(KVM_CREATE_GUEST_MEMFD, VM, 0, 2),
 	P(KVM_GET_DIRTY_LOG, VM, 0, 6),
 	P(KVM_CLEAR_DIRTY_LOG, VM, 0, 4),
@@ -347,6 +349,20 @@ static bool make_special(unsigned long request, uint8_t *at)
 		s->userspace_addr = any_hva();
 		s->guest_memfd = one_in(2) ? any_fd(KIND_MEMFD) : wrong_fd();
 		s->guest_memfd_offset = one_in(2) ? 0 : interesting();
+		return true;
+	}
+	case KVM_SET_MEMORY_ATTRIBUTES2: {
+		MAKE(kvm_memory_attributes2);
+		s->address = any_gpa();
+		s->size = any_size();
+		s->attributes = one_in(2) ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
+		s->reserved[10] = one_in(8) ? interesting() : 0;
+		return true;
+	}
+	case KVM_PRE_FAULT_MEMORY: {
+		MAKE(kvm_pre_fault_memory);
+		s->gpa = any_gpa();
+		s->size = one_in(4) ? any_size() : 0x1000;
 		return true;
 	}
 	case KVM_CREATE_GUEST_MEMFD: {

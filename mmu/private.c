@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Private memory: guest_memfds behind slots, and the attribute that says who sees which memory. */
+#define _GNU_SOURCE /* F_ADD_SEALS, memfd_create */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "mmu/internal.h"
+#include "util/own_fd.h"
+
+struct guest_memfd {
+	int fd;
+	uint64_t size;
+	/*
+	 * Pages whose attribute was set through the file, and those of them that are private: what
+	 * a slot starts with that is bound to them later. Under the slots lock.
+	 */
+	struct page_set *known, *private;
+};
+
+/* ---- The file ------------------------------------------------------------------------------- */
+
+int guest_memfd_create(uint64_t size, struct guest_memfd **out)
+{
+	struct guest_memfd *file;
+	int r;
+
+	if ((int64_t)size <= 0 || (size & ~GUEST_PAGE_MASK))
+		return -EINVAL;
+	file = calloc(1, sizeof(*file));
+	if (!file)
+		return -ENOMEM;
+	file->size = size;
+	file->fd = own_fd_keep(memfd_create("kvm-gmem", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+	if (file->fd < 0) {
+		r = -errno;
+		goto free_file;
+	}
+	if (ftruncate(file->fd, (off_t)size) ||
+	    fcntl(file->fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)) {
+		r = -errno;
+		goto close_fd;
+	}
+	*out = file;
+	return 0;
+
+close_fd:
+	own_fd_close(file->fd);
+free_file:
+	free(file);
+	return r;
+}
+
+int guest_memfd_fd(const struct guest_memfd *file)
+{
+	return file->fd;
+}
+
+uint64_t guest_memfd_size(const struct guest_memfd *file)
+{
+	return file->size;
+}
+
+int guest_memfd_allocate(struct memory *memory, struct guest_memfd *file, int mode, int64_t offset,
+			 int64_t bytes)
+{
+	if (offset < 0 || bytes <= 0)
+		return -EINVAL;
+	if (mode != FALLOC_FL_KEEP_SIZE && mode != (FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE))
+		return -EOPNOTSUPP;
+	if (offset > INT64_MAX - bytes)
+		return -EFBIG;
+	if ((offset | bytes) & (int64_t)~GUEST_PAGE_MASK)
+		return -EINVAL;
+	if (!(mode & FALLOC_FL_PUNCH_HOLE) && (uint64_t)(offset + bytes) > file->size)
+		return -EINVAL;
+	if (fallocate(file->fd, mode, offset, bytes))
+		return -errno;
+	/* What was decoded there is gone. */
+	if (mode & FALLOC_FL_PUNCH_HOLE)
+		memory->listener.code_written(memory->listener.opaque, NULL);
+	return 0;
+}
+
+/* ---- A slot's part of it -------------------------------------------------------------------- */
+
+struct private_part *private_part_get(struct private_part *part)
+{
+	if (part)
+		atomic_fetch_add_explicit(&part->references, 1, memory_order_relaxed);
+	return part;
+}
+
+void private_part_put(struct private_part *part)
+{
+	if (!part || atomic_fetch_sub_explicit(&part->references, 1, memory_order_acq_rel) != 1)
+		return;
+	munmap(part->hva, part->bytes);
+	free(part);
+}
+
+static bool part_overlaps(const struct private_part *part, const struct guest_memfd *file,
+			  uint64_t offset, uint64_t bytes)
+{
+	return part && part->file == file && part->offset < offset + bytes &&
+	       offset < part->offset + part->bytes;
+}
+
+int private_part_create(const struct memory *memory, struct guest_memfd *file, uint64_t offset,
+			uint64_t bytes, struct private_part **out)
+{
+	const struct memslots *slots = memory->current;
+	struct private_part *part;
+
+	if ((int64_t)offset < 0 || offset > file->size || bytes > file->size - offset)
+		return -EINVAL;
+	for (unsigned i = 0; i < slots->count; i++)
+		if (part_overlaps(slots->slot[i].private, file, offset, bytes))
+			return -EINVAL;
+	part = malloc(sizeof(*part));
+	if (!part)
+		return -ENOMEM;
+	atomic_init(&part->references, 1);
+	part->file = file;
+	part->offset = offset;
+	part->bytes = bytes;
+	part->hva = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file->fd,
+			 (off_t)offset);
+	if (part->hva == MAP_FAILED) {
+		free(part);
+		return -ENOMEM;
+	}
+	/* Nobody but the guest may see it, not even a child. */
+	madvise(part->hva, bytes, MADV_DONTFORK);
+	*out = part;
+	return 0;
+}
+
+/* ---- Attributes ----------------------------------------------------------------------------- */
+
+static int change_private(struct memslots *slots, uint64_t gpa, uint64_t bytes, bool private)
+{
+	return page_set_change(slots->private, gpa >> GUEST_PAGE_SHIFT,
+			       (gpa + bytes) >> GUEST_PAGE_SHIFT, private, &slots->private);
+}
+
+/* 1: something changed; 0, -ENOMEM. Under slots_lock. */
+static int set_private(struct memory *memory, uint64_t gpa, uint64_t bytes, bool private)
+{
+	struct memslots *slots;
+	int r = -ENOMEM;
+
+	if (page_set_is(memory->current->private, gpa >> GUEST_PAGE_SHIFT,
+			(gpa + bytes) >> GUEST_PAGE_SHIFT, private))
+		return 0;
+	pthread_rwlock_wrlock(&memory->accessors);
+	slots = slots_make_writable(memory);
+	if (slots)
+		r = change_private(slots, gpa, bytes, private);
+	if (!r)
+		slots->generation++;
+	pthread_rwlock_unlock(&memory->accessors);
+	return r ? r : 1;
+}
+
+void memory_allow_private(struct memory *memory)
+{
+	memory->private_allowed = true;
+}
+
+bool memory_private_allowed(const struct memory *memory)
+{
+	return memory->private_allowed;
+}
+
+unsigned memory_address_spaces(const struct memory *memory)
+{
+	return memory->private_allowed ? 1 : MEMORY_ADDRESS_SPACES;
+}
+
+static bool attributes_valid(const struct memory *memory, uint64_t attributes)
+{
+	return !(attributes & ~(memory->private_allowed ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0));
+}
+
+int memory_set_attributes(struct memory *memory, uint64_t gpa, uint64_t bytes, uint64_t attributes)
+{
+	int r;
+
+	if (!attributes_valid(memory, attributes) || !bytes || gpa + bytes < gpa ||
+	    ((gpa | bytes) & ~GUEST_PAGE_MASK))
+		return -EINVAL;
+	pthread_mutex_lock(&memory->slots_lock);
+	r = set_private(memory, gpa, bytes, attributes);
+	pthread_mutex_unlock(&memory->slots_lock);
+	if (r <= 0)
+		return r;
+	memory->listener.slots_changed(memory->listener.opaque);
+	return 0;
+}
+
+bool memory_is_private(struct memory *memory, uint64_t gpa)
+{
+	bool private;
+
+	pthread_rwlock_rdlock(&memory->accessors);
+	private = page_set_has(memory->current->private, gpa >> GUEST_PAGE_SHIFT);
+	pthread_rwlock_unlock(&memory->accessors);
+	return private;
+}
+
+/* The guest-physical range that @part's slot at @slot_gpa shows of the file's [offset, end). */
+static bool shown_range(const struct private_part *part, uint64_t slot_gpa, uint64_t offset,
+			uint64_t end, uint64_t *gpa, uint64_t *bytes)
+{
+	uint64_t first = offset > part->offset ? offset : part->offset;
+	uint64_t last = end < part->offset + part->bytes ? end : part->offset + part->bytes;
+
+	if (first >= last)
+		return false;
+	*gpa = slot_gpa + (first - part->offset);
+	*bytes = last - first;
+	return true;
+}
+
+int guest_memfd_set_attributes(struct memory *memory, struct guest_memfd *file, uint64_t offset,
+			       uint64_t bytes, uint64_t attributes)
+{
+	const uint64_t first = offset >> GUEST_PAGE_SHIFT,
+		       end = (offset + bytes) >> GUEST_PAGE_SHIFT;
+	bool changed = false;
+	int r;
+
+	if (!attributes_valid(memory, attributes) || !bytes || offset + bytes < offset ||
+	    ((offset | bytes) & ~GUEST_PAGE_MASK) || offset + bytes > file->size)
+		return -EINVAL;
+	pthread_mutex_lock(&memory->slots_lock);
+	r = page_set_change(file->known, first, end, true, &file->known);
+	if (!r)
+		r = page_set_change(file->private, first, end, attributes, &file->private);
+	for (unsigned i = 0; !r && i < memory->current->count; i++) {
+		const struct memslot *slot = &memory->current->slot[i];
+		uint64_t gpa, length;
+
+		if (!slot->private || slot->private->file != file ||
+		    !shown_range(slot->private, slot->gpa, offset, offset + bytes, &gpa, &length))
+			continue;
+		r = set_private(memory, gpa, length, attributes);
+		changed |= r > 0;
+		r = r < 0 ? r : 0;
+	}
+	pthread_mutex_unlock(&memory->slots_lock);
+	if (changed)
+		memory->listener.slots_changed(memory->listener.opaque);
+	return r;
+}
+
+/* Gives the pages of a slot the attributes that they got through its file. Both locks. */
+int private_part_apply(struct memslots *slots, const struct memslot *slot)
+{
+	const struct private_part *part = slot->private;
+	const struct page_set *known, *private;
+	int r = 0;
+
+	if (!part)
+		return 0;
+	known = part->file->known;
+	private = part->file->private;
+	for (unsigned pass = 0; pass < 2; pass++) {
+		const struct page_set *set = pass ? private : known;
+
+		for (unsigned i = 0; !r && set && i < set->count; i++) {
+			uint64_t gpa, length;
+
+			if (shown_range(part, slot->gpa, set->range[i].first << GUEST_PAGE_SHIFT,
+					set->range[i].end << GUEST_PAGE_SHIFT, &gpa, &length))
+				r = change_private(slots, gpa, length, pass);
+		}
+	}
+	return r;
+}
+
+/* ---- The end of a file ---------------------------------------------------------------------- */
+
+void guest_memfd_destroy(struct memory *memory, struct guest_memfd *file)
+{
+	bool bound = false;
+
+	pthread_mutex_lock(&memory->slots_lock);
+	for (unsigned i = 0; i < memory->current->count; i++)
+		bound |= memory->current->slot[i].private &&
+			 memory->current->slot[i].private->file == file;
+	if (bound) {
+		struct memslots *slots;
+
+		pthread_rwlock_wrlock(&memory->accessors);
+		slots = slots_make_writable(memory);
+		for (unsigned i = 0; slots && i < slots->count; i++) {
+			struct memslot *slot = &slots->slot[i];
+
+			if (!slot->private || slot->private->file != file)
+				continue;
+			private_part_put(slot->private);
+			slot->private = NULL;
+		}
+		/* Out of memory: the slots keep what they have mapped, which needs no file. */
+		if (!slots)
+			for (unsigned i = 0; i < memory->current->count; i++)
+				if (memory->current->slot[i].private &&
+				    memory->current->slot[i].private->file == file)
+					memory->current->slot[i].private->file = NULL;
+		pthread_rwlock_unlock(&memory->accessors);
+	}
+	pthread_mutex_unlock(&memory->slots_lock);
+	if (bound)
+		memory->listener.slots_changed(memory->listener.opaque);
+	page_set_put(file->known);
+	page_set_put(file->private);
+	own_fd_close(file->fd);
+	free(file);
+}
