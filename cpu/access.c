@@ -21,6 +21,7 @@ static int translate(struct vcpu *vcpu, uint64_t *linear, enum access access, en
 	case MMU_PAGE_FAULT:
 		event_raise_page_fault(vcpu, *linear, result->error_code);
 		return ACCESS_EXCEPTION;
+	case MMU_RING_FULL: /* does not stop here */
 	case MMU_HOST_FAULT:
 		break;
 	}

@@ -80,6 +80,9 @@ struct mmu {
 	const struct memslot *last_slot; /* of slots: where the last lookup ended */
 	unsigned as;            /* address space: 0, or SMM's 1 */
 	struct dirty_ring *ring; /* where this vCPU's dirty pages go, or NULL */
+	/* A write that the full ring has no room for is not begun (MMU_RING_FULL): a string or a
+	 * long block could bring many. Else it uses the reserve. */
+	bool ring_stops;
 	uint64_t a20_mask;      /* all ones: KVM has no A20 gate */
 	/*
 	 * Where large pages were entered since the last flush, by hashed 2 MiB and 1 GiB region:
@@ -98,6 +101,7 @@ enum mmu_status {
 	MMU_RAM,        /* @hva is valid for this access */
 	MMU_MMIO,       /* no memory, or a write to a read-only slot: @gpa is valid */
 	MMU_PAGE_FAULT, /* @error_code is the #PF's */
+	MMU_RING_FULL,  /* see ring_stops */
 	MMU_HOST_FAULT, /* the host page behind a page table, or private memory, is missing */
 };
 

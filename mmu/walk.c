@@ -412,6 +412,9 @@ enum mmu_status mmu_translate(struct mmu *mmu, uint64_t gva, enum access access,
 	result->slot = slot;
 
 	if (access == ACCESS_WRITE) {
+		if (mmu->ring_stops && mmu->ring && !memslot_is_dirty(slot, gpa) &&
+		    dirty_ring_full(mmu->ring))
+			return MMU_RING_FULL;
 		memslot_mark_dirty(slot, gpa, mmu->ring);
 		result->code = memslot_has_code(slot, gpa);
 	}

@@ -105,6 +105,7 @@ static void fetch_translate(struct vcpu *cpu, uint64_t linear, struct mmu_result
 	case MMU_MMIO:
 		cpu->interp->reason = exit_emulation_error(cpu) ? ENGINE_EXIT : ENGINE_EXCEPTION;
 		break;
+	case MMU_RING_FULL: /* is no write */
 	case MMU_HOST_FAULT:
 		exit_translation_fault(cpu, result);
 		cpu->interp->reason = ENGINE_ERROR;

@@ -53,18 +53,16 @@ static unsigned split(struct vcpu *cpu, const struct insn *insn, uint64_t addres
 static void translate(struct vcpu *cpu, const struct insn *insn, struct piece *piece,
 		      enum access access, enum tlb_mode mode)
 {
-	/*
-	 * A page more has no room in the ring, and a string or a long block could bring many. What
-	 * user space has answered is completed, though: the ring's reserve is for such.
-	 */
-	if (access == ACCESS_WRITE && unlikely(dirty_ring_full(&cpu->ring)) &&
-	    !cpu->replay.count) {
+	/* What user space has answered is completed: the ring's reserve is for such. */
+	cpu->mmu.ring_stops = !cpu->replay.count;
+	piece->status = mmu_translate(&cpu->mmu, piece->linear, access, mode, &piece->where);
+	cpu->mmu.ring_stops = false;
+	if (piece->status == MMU_PAGE_FAULT)
+		exception_page_fault(cpu, insn, piece->linear, piece->where.error_code);
+	if (piece->status == MMU_RING_FULL) {
 		exit_dirty_ring_full(cpu);
 		interp_leave(cpu, insn, ENGINE_EXIT);
 	}
-	piece->status = mmu_translate(&cpu->mmu, piece->linear, access, mode, &piece->where);
-	if (piece->status == MMU_PAGE_FAULT)
-		exception_page_fault(cpu, insn, piece->linear, piece->where.error_code);
 	if (piece->status == MMU_HOST_FAULT) {
 		exit_translation_fault(cpu, &piece->where);
 		interp_leave(cpu, insn, ENGINE_ERROR);

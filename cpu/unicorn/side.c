@@ -48,13 +48,14 @@ static uint8_t *translate(struct vcpu *vcpu, uint64_t address, enum access acces
 {
 	uint8_t *host = mmu_lookup(&vcpu->mmu, address, 1, access, mode);
 	struct mmu_result result;
+	enum mmu_status status;
 
 	if (host)
 		return host;
-	/* The interpreter's to report. */
-	if (access == ACCESS_WRITE && dirty_ring_full(&vcpu->ring))
-		return NULL;
-	if (mmu_translate(&vcpu->mmu, address, access, mode, &result) != MMU_RAM)
+	vcpu->mmu.ring_stops = true;
+	status = mmu_translate(&vcpu->mmu, address, access, mode, &result);
+	vcpu->mmu.ring_stops = false;
+	if (status != MMU_RAM)
 		return NULL;
 	/* Still a miss: an access that needs the slow path. */
 	return mmu_lookup(&vcpu->mmu, address, 1, access, mode);

@@ -100,6 +100,22 @@ START_TEST(full_before_the_last_entry)
 }
 END_TEST
 
+START_TEST(full_ring_stops_who_can_wait)
+{
+	unsigned i;
+
+	for (i = 0; !dirty_ring_full(&ring); i++)
+		store(i);
+	m.mmu->ring_stops = true;
+	ck_assert_int_eq(store(i), MMU_RING_FULL);
+	ck_assert_int_eq(store(0), MMU_RAM);
+	ck_assert_uint_eq(dirty_ring_used(&ring), i);
+	m.mmu->ring_stops = false;
+	ck_assert_int_eq(store(i), MMU_RAM);
+	ck_assert_uint_eq(dirty_ring_used(&ring), i + 1);
+}
+END_TEST
+
 START_TEST(nothing_handed_out_nothing_reset)
 {
 	for (unsigned i = 0; i < ENTRIES; i++)
@@ -185,6 +201,7 @@ int main(void)
 		reset_takes_harvested_entries_only,
 		reset_page_is_reported_again,
 		full_before_the_last_entry,
+		full_ring_stops_who_can_wait,
 		nothing_handed_out_nothing_reset,
 		entries_that_name_nothing,
 		indices_wrap,

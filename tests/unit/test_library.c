@@ -148,7 +148,7 @@ START_TEST(system_answers)
 	ck_assert_int_eq(fauxkvm_ioctl(module, kvm, KVM_GET_API_VERSION, 0), 12);
 	ioctl_fails(kvm, KVM_GET_API_VERSION, 1, EINVAL);
 	ck_assert_int_eq(fauxkvm_ioctl(module, kvm, KVM_GET_VCPU_MMAP_SIZE, 0), MMAP_BYTES);
-	ioctl_fails(kvm, KVM_CREATE_VM, 1, EINVAL);
+	ioctl_fails(kvm, KVM_CREATE_VM, 2, EINVAL);
 	ioctl_fails(kvm, _IO(KVMIO, 0xfe), 0, EINVAL);
 	ioctl_fails(kvm, KVM_RUN, 0, EINVAL);
 }
