@@ -469,7 +469,8 @@ bool lockstep_run(struct lockstep *lockstep, struct side *side)
 	start = __rdtsc();
 	stopped = side_run(side);
 	start = __rdtsc() - start;
-	if (raced(lockstep)) {
+	/* With the ring full the interpreter would not begin. */
+	if (raced(lockstep) || dirty_ring_full(&vcpu->ring)) {
 		lockstep->raced++;
 		return stopped;
 	}
