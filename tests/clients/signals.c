@@ -29,6 +29,7 @@ static void catch (int signal)
 struct kicker {
 	pthread_t target;
 	volatile uint64_t sent_at;
+	volatile bool arrived;
 	int tries;
 };
 
@@ -36,9 +37,14 @@ static void *kick_once(void *argument)
 {
 	struct kicker *kicker = argument;
 
+	/* On a busy machine the first may come before KVM_RUN: nobody waits for it then. */
 	sleep_ms(3);
-	kicker->sent_at = now_ns();
-	pthread_kill(kicker->target, SIGUSR1);
+	while (!kicker->arrived) {
+		kicker->sent_at = now_ns();
+		pthread_kill(kicker->target, SIGUSR1);
+		for (int i = 0; i < 1000 && !kicker->arrived; i++)
+			usleep(100);
+	}
 	return NULL;
 }
 
@@ -66,6 +72,7 @@ static void latency(void)
 		pthread_create(&thread, NULL, kick_once, &kicker);
 		CHECK_EQ(vcpu_run(&vcpu), -EINTR);
 		took[i] = now_ns() - kicker.sent_at;
+		kicker.arrived = true;
 		CHECK_EQ(vcpu.run->exit_reason, KVM_EXIT_INTR);
 		pthread_join(thread, NULL);
 	}
@@ -92,6 +99,7 @@ static void exact_state(void)
 
 		pthread_create(&thread, NULL, kick_once, &kicker);
 		CHECK_EQ(vcpu_run(&vcpu), -EINTR);
+		kicker.arrived = true;
 		pthread_join(thread, NULL);
 		vcpu_get_regs(&vcpu, &regs);
 		at = regs.rip - GUEST_CODE;
