@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cpu/fpu.h"
 #include "cpu/vcpu.h"
 
 enum reg { EAX, EBX, ECX, EDX };
@@ -128,7 +129,14 @@ static void derive(struct vcpu *vcpu)
 	f->rdtscp = ed & BIT(27);
 	f->long_mode = ed & BIT(29);
 	f->xsaves = f->xsave && xsave && (xsave->eax & BIT(3));
-	f->xcr0 = f->xsave ? 3 : 0;
+	xsave = find(vcpu, 0xd, 0);
+	if (f->xsave && xsave)
+		f->xcr0 = ((uint64_t)xsave->edx << 32 | xsave->eax) & fpu_offered();
+	/* Where the host executes them it decides, too. */
+	f->avx = f->xsave && c1 & BIT(28) && __builtin_cpu_supports("avx");
+	f->fma = f->avx && c1 & BIT(12) && __builtin_cpu_supports("fma");
+	f->f16c = f->avx && c1 & BIT(29) && __builtin_cpu_supports("f16c");
+	f->avx2 = f->avx && b7 & BIT(5) && __builtin_cpu_supports("avx2");
 	f->cr4_reserved = cr4_reserved(f);
 	f->efer_allowed = (f->syscall ? EFER_SCE : 0) | (f->long_mode ? EFER_LME | EFER_LMA : 0) |
 			  (f->nx ? EFER_NXE : 0);
@@ -172,7 +180,9 @@ static void runtime_bits(const struct vcpu *vcpu, uint32_t leaf, uint32_t sublea
 	} else if (leaf == 7 && !subleaf) {
 		r[ECX] = (r[ECX] & ~BIT(4)) | (s->cr4 & CR4_PKE ? BIT(4) : 0);
 	} else if (leaf == 0xd && !subleaf && vcpu->features.xsave) {
-		r[EBX] = 576;
+		r[EBX] = fpu_area_bytes(s->xcr0, false);
+	} else if (leaf == 0xd && subleaf == 1 && r[EAX] & (BIT(1) | BIT(3))) {
+		r[EBX] = fpu_area_bytes(s->xcr0 | s->msr.xss, true);
 	}
 }
 

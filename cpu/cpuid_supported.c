@@ -8,6 +8,7 @@
 #include <cpuid.h>
 #include <string.h>
 
+#include "cpu/fpu.h"
 #include "cpu/vcpu.h"
 
 enum reg { EAX, EBX, ECX, EDX };
@@ -28,13 +29,15 @@ enum reg { EAX, EBX, ECX, EDX };
 #define LEAF1_ECX_HOST                                                                             \
 	(BIT(0) /* SSE3 */ | BIT(1) /* PCLMUL */ | BIT(9) /* SSSE3 */ | BIT(19) /* SSE4.1 */ |      \
 	 BIT(20) /* SSE4.2 */ | BIT(25) /* AES */ | BIT(30) /* RDRAND */)
+#define LEAF1_ECX_AVX (BIT(12) /* FMA */ | BIT(28) /* AVX */ | BIT(29) /* F16C */)
 #define LEAF7_EBX_CORE                                                                             \
 	(BIT(0) /* FSGSBASE */ | BIT(1) /* TSC_ADJUST */ | BIT(3) /* BMI1 */ | BIT(7) /* SMEP */ |  \
 	 BIT(8) /* BMI2 */ | BIT(9) /* ERMS */ | BIT(10) /* INVPCID */ | BIT(19) /* ADX */ |        \
 	 BIT(20) /* SMAP */ | BIT(23) /* CLFLUSHOPT */ | BIT(24) /* CLWB */)
 #define LEAF7_EBX_HOST (BIT(18) /* RDSEED */ | BIT(29) /* SHA */)
+#define LEAF7_EBX_AVX BIT(5) /* AVX2 */
 #define LEAF7_ECX_CORE                                                                             \
-	(BIT(2) /* UMIP */ | BIT(3) /* PKU */ | BIT(16) /* LA57 */ | BIT(22) /* RDPID */)
+	(BIT(2) /* UMIP */ | BIT(16) /* LA57 */ | BIT(22) /* RDPID */)
 #define LEAF7_EDX_CORE (BIT(29) /* ARCH_CAPABILITIES */)
 #define EXT1_EDX                                                                                   \
 	(BIT(11) /* SYSCALL */ | BIT(20) /* NX */ | BIT(26) /* 1 GiB pages */ | BIT(27) /* RDTSCP */ | \
@@ -50,6 +53,12 @@ enum reg { EAX, EBX, ECX, EDX };
 	 BIT(6) /* PV_EOI */ | BIT(7) /* PV_UNHALT */ | BIT(11) /* PV_SEND_IPI */ |                 \
 	 BIT(12) /* POLL_CONTROL */ | BIT(13) /* PV_SCHED_YIELD */ | BIT(14) /* ASYNC_PF_INT */ |   \
 	 BIT(24) /* CLOCKSOURCE_STABLE */)
+
+/* Host features for AVX: nothing if the host's system does not save its registers. */
+static uint32_t avx_mask(uint32_t mask)
+{
+	return fpu_offered() & XFEATURE_BIT(XFEATURE_AVX) ? mask : 0;
+}
 
 static void host(uint32_t leaf, uint32_t subleaf, uint32_t r[4])
 {
@@ -104,7 +113,7 @@ static void add_basic(struct list *list)
 	host(1, 0, h);
 	r[EAX] = h[EAX];
 	r[EBX] = (h[EBX] & 0x0000ff00) | (h[EBX] & 0xff); /* CLFLUSH size, brand index */
-	r[ECX] = LEAF1_ECX_CORE | (h[ECX] & LEAF1_ECX_HOST);
+	r[ECX] = LEAF1_ECX_CORE | (h[ECX] & (LEAF1_ECX_HOST | avx_mask(LEAF1_ECX_AVX)));
 	r[EDX] = LEAF1_EDX;
 	add(list, 1, 0, false, r);
 
@@ -131,21 +140,37 @@ static void add_basic(struct list *list)
 	if (host_max(0) >= 7)
 		host(7, 0, h);
 	r[EAX] = 0;
-	r[EBX] = LEAF7_EBX_CORE | (h[EBX] & LEAF7_EBX_HOST);
+	r[EBX] = LEAF7_EBX_CORE | (h[EBX] & (LEAF7_EBX_HOST | avx_mask(LEAF7_EBX_AVX)));
 	r[ECX] = LEAF7_ECX_CORE;
+	if (fpu_offered() & XFEATURE_BIT(XFEATURE_PKRU))
+		r[ECX] |= BIT(3); /* PKU */
 	r[EDX] = LEAF7_EDX_CORE;
 	add(list, 7, 0, true, r);
 }
 
 static void add_xsave(struct list *list)
 {
-	uint32_t r[4] = { 0x3, 576, 576, 0 }; /* x87 and SSE; legacy area and header */
+	uint64_t features = fpu_offered();
+	uint32_t bytes = fpu_area_bytes(features, false);
+	uint32_t r[4] = { features, bytes, bytes, features >> 32 };
+	unsigned n;
 
 	add(list, 0xd, 0, true, r);
-	r[EAX] = BIT(0) | BIT(1); /* XSAVEOPT, XSAVEC */
-	r[EBX] = 576;
+	r[EAX] = BIT(0) | BIT(1) | BIT(2) | BIT(3); /* XSAVEOPT, XSAVEC, XGETBV with ECX 1, XSAVES */
+	r[EBX] = fpu_area_bytes(features, true);
 	r[ECX] = r[EDX] = 0;
 	add(list, 0xd, 1, true, r);
+	for (n = XFEATURE_AVX; n < XFEATURE_COUNT; n++) {
+		const struct fpu_component *component = fpu_component(n);
+
+		if (!(features >> n & 1))
+			continue;
+		r[EAX] = component->size;
+		r[EBX] = component->offset;
+		r[ECX] = component->aligned ? BIT(1) : 0;
+		r[EDX] = 0;
+		add(list, 0xd, n, true, r);
+	}
 }
 
 static void add_kvm(struct list *list)

@@ -14,7 +14,7 @@
 /* ---- components: facts about the host, found once ---- */
 
 static struct fpu_component components[XFEATURE_COUNT];
-static uint64_t supported;
+static uint64_t supported, offered;
 static pthread_once_t found = PTHREAD_ONCE_INIT;
 
 static void find_components(void)
@@ -23,6 +23,7 @@ static void find_components(void)
 	uint64_t host;
 
 	supported = XFEATURE_BIT(XFEATURE_X87) | XFEATURE_BIT(XFEATURE_SSE);
+	offered = supported;
 	if (!__get_cpuid_count(0xd, 0, &eax, &ebx, &ecx, &edx))
 		return;
 	host = (eax | (uint64_t)edx << 32) & XFEATURES_KNOWN;
@@ -36,6 +37,7 @@ static void find_components(void)
 		components[n].aligned = ecx & 2;
 		supported |= XFEATURE_BIT(n);
 	}
+	offered = supported & ~XFEATURE_AVX512;
 }
 
 const struct fpu_component *fpu_component(unsigned n)
@@ -48,6 +50,30 @@ uint64_t fpu_supported(void)
 {
 	pthread_once(&found, find_components);
 	return supported;
+}
+
+uint64_t fpu_offered(void)
+{
+	pthread_once(&found, find_components);
+	return offered;
+}
+
+uint32_t fpu_area_bytes(uint64_t features, bool compacted)
+{
+	uint32_t end = FPU_LEGACY_BYTES + FPU_HEADER_BYTES;
+	unsigned n;
+
+	for (n = XFEATURE_AVX; n < XFEATURE_COUNT; n++) {
+		const struct fpu_component *component = fpu_component(n);
+
+		if (!(features >> n & 1))
+			continue;
+		if (compacted)
+			end = (component->aligned ? (end + 63) & ~63u : end) + component->size;
+		else if (component->offset + component->size > end)
+			end = component->offset + component->size;
+	}
+	return end;
 }
 
 static bool all_zero(const uint8_t *p, size_t bytes)

@@ -26,6 +26,13 @@ const struct fpu_component *fpu_component(unsigned n);
 
 /* Components that the host has and struct fpu_state has room for. */
 uint64_t fpu_supported(void);
+/*
+ * Those that a guest's XCR0 may have. Protection keys are the core's own work, but clients take the
+ * layout of the XSAVE area from the host: without its PKRU there is none.
+ */
+uint64_t fpu_offered(void);
+/* Bytes of an XSAVE area with @features. */
+uint32_t fpu_area_bytes(uint64_t features, bool compacted);
 /* Those of @mask that are not in their initial state. */
 uint64_t fpu_in_use(const struct vcpu *vcpu, uint64_t mask);
 void fpu_init_component(struct vcpu *vcpu, unsigned n);

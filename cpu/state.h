@@ -87,7 +87,7 @@ enum vector {
 
 /*
  * x87, SSE and extended state in the standard (non-compacted) XSAVE format. Offsets 0..511 are the
- * FXSAVE image, 512..575 the header.
+ * FXSAVE image, 512..575 the header, 576..831 the AVX component on every CPU.
  */
 struct fpu_state {
 	union {
@@ -102,6 +102,8 @@ struct fpu_state {
 			uint8_t xmm[16][16];
 			uint8_t pad[96];
 			uint64_t xstate_bv, xcomp_bv;
+			uint8_t header_reserved[48];
+			uint8_t ymm_high[16][16]; /* of YMM registers: the AVX component */
 		};
 	};
 } __attribute__((aligned(64)));

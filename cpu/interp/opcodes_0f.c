@@ -95,7 +95,7 @@ static const struct opcode group8[8] = {
 
 static const struct opcode group9_mem[8] = {
 	[1] = { .handlers = &cmpxchg_pair, .operand = OPERAND_MODRM_MEM, .size = SIZE_Y },
-	[4] = MEM(op_xsavec, SIZE_Y),
+	[3] = MEM(op_xrstors, SIZE_Y), MEM(op_xsavec, SIZE_Y), MEM(op_xsaves, SIZE_Y),
 };
 static const struct opcode group9_random[8] = {
 	[6] = { .handlers = &rdrand, .operand = OPERAND_MODRM_REG },

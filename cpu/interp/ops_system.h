@@ -33,6 +33,7 @@ insn_fn
 	/* ops_io.c */
 	op_in_imm, op_in_dx, op_out_imm, op_out_dx, op_ins, op_outs,
 	/* ops_xsave.c: FXSAVE, FXRSTOR, XSAVE, XSAVEOPT, XSAVEC, XRSTOR, LDMXCSR, STMXCSR (straight) */
-	op_fxsave, op_fxrstor, op_xsave, op_xsaveopt, op_xsavec, op_xrstor, op_ldmxcsr, op_stmxcsr;
+	op_fxsave, op_fxrstor, op_xsave, op_xsaveopt, op_xsavec, op_xsaves, op_xrstor, op_xrstors,
+	op_ldmxcsr, op_stmxcsr;
 
 #endif

@@ -261,6 +261,22 @@ void op_xsavec(struct vcpu *cpu, const struct insn *insn)
 	NEXT(cpu, insn);
 }
 
+/* No supervisor component exists: IA32_XSS is 0. */
+static void check_supervisor(struct vcpu *cpu, const struct insn *insn)
+{
+	if (cpu->cpuid_count && !cpu->features.xsaves)
+		exception_ud(cpu, insn);
+	if (!(cpu->state.cr4 & CR4_OSXSAVE))
+		exception_ud(cpu, insn);
+	require_cpl0(cpu, insn);
+}
+
+void op_xsaves(struct vcpu *cpu, const struct insn *insn)
+{
+	check_supervisor(cpu, insn);
+	op_xsavec(cpu, insn);
+}
+
 /* ---- XRSTOR ---- */
 
 static void check_header(struct vcpu *cpu, const struct insn *insn, const uint64_t header[8])
@@ -279,7 +295,7 @@ static void check_header(struct vcpu *cpu, const struct insn *insn, const uint64
 			exception_gp(cpu, insn, 0);
 }
 
-void op_xrstor(struct vcpu *cpu, const struct insn *insn)
+static void restore(struct vcpu *cpu, const struct insn *insn, bool supervisor)
 {
 	uint64_t features = xsave_features(cpu, insn), address, header[8], present;
 	struct cpu_state *s = &cpu->state;
@@ -292,6 +308,8 @@ void op_xrstor(struct vcpu *cpu, const struct insn *insn)
 	bulk_read(cpu, insn, address + FPU_LEGACY_BYTES, header, sizeof(header));
 	check_header(cpu, insn, header);
 	compacted = header[1] & COMPACTED;
+	if (supervisor && !compacted)
+		exception_gp(cpu, insn, 0);
 	present = features & header[0];
 	/* Everything is read before anything changes. */
 	bulk_read(cpu, insn, address, legacy, sizeof(legacy));
@@ -328,6 +346,18 @@ void op_xrstor(struct vcpu *cpu, const struct insn *insn)
 	}
 	if (features >> XFEATURE_PKRU & 1)
 		vcpu_paging_changed(cpu);
+}
+
+void op_xrstor(struct vcpu *cpu, const struct insn *insn)
+{
+	restore(cpu, insn, false);
+	NEXT(cpu, insn);
+}
+
+void op_xrstors(struct vcpu *cpu, const struct insn *insn)
+{
+	check_supervisor(cpu, insn);
+	restore(cpu, insn, true);
 	NEXT(cpu, insn);
 }
 

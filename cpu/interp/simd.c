@@ -2,8 +2,10 @@
 /* SSE and MMX handlers: operands in, thunk, results out; plain moves without a thunk. */
 #include "cpu/interp/simd.h"
 
+#include <cpuid.h>
 #include <string.h>
 
+#include "cpu/interp/avx.h"
 #include "cpu/interp/mem.h"
 #include "cpu/interp/ops_system.h"
 
@@ -11,6 +13,31 @@
 #define MXCSR_MASKS 0x1f80u
 
 #define XMM(cpu, n) ((cpu)->state.fpu.xmm[n])
+
+/* Nothing reaches a thunk that the host would raise #UD for, whatever CPUID a client made up. */
+static bool host_has(enum simd_feature feature)
+{
+	unsigned eax, ebx, ecx, edx;
+
+	switch (feature) {
+	case SIMD_SSE3:
+		return __builtin_cpu_supports("sse3");
+	case SIMD_SSSE3:
+		return __builtin_cpu_supports("ssse3");
+	case SIMD_SSE41:
+		return __builtin_cpu_supports("sse4.1");
+	case SIMD_SSE42:
+		return __builtin_cpu_supports("sse4.2");
+	case SIMD_AES:
+		return __builtin_cpu_supports("aes");
+	case SIMD_PCLMUL:
+		return __builtin_cpu_supports("pclmul");
+	case SIMD_SHA:
+		return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ebx >> 29 & 1);
+	default:
+		return true; /* every x86-64 CPU */
+	}
+}
 
 static bool offered(const struct vcpu *cpu, enum simd_feature feature)
 {
@@ -373,14 +400,16 @@ insn_fn *simd_select(struct insn *insn)
 	bool memory = insn->flags & INSN_MEM;
 	insn_fn *fn;
 
-	if (insn->flags & (INSN_VEX | INSN_LOCK))
+	if (insn->flags & (INSN_EVEX | INSN_LOCK))
 		return NULL;
+	if (insn->flags & INSN_VEX)
+		return avx_select(insn);
 	if (insn->map == 0)
 		return x87_select(insn);
 	if (insn->map == 1 && insn->opcode == 0x77)
 		return insn->prefix ? NULL : op_emms;
 	row = row_of(insn);
-	if (row->form == SIMD_NONE || (memory && (row->flags & SIMD_REG_ONLY)) ||
+	if (row->form == SIMD_NONE || !host_has(row->feature) || (memory && (row->flags & SIMD_REG_ONLY)) ||
 	    (!memory && (row->flags & SIMD_MEM_ONLY)))
 		return NULL;
 	if (row->form == SIMD_SHIFT) {

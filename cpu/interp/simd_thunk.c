@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Making thunks. The cache is process wide: a thunk is a function of the encoding alone and never
- * changes once it is published, so VMs share nothing but constants. It is mapped twice, once
- * writable and once executable.
+ * Making thunks. The cache is mapped twice, once writable and once executable.
  *
  * Registers in a thunk: RDI the call; XMM2/MM2 stands for ModRM.reg, XMM1/MM1 for ModRM.rm, XMM0 for
  * the implicit operand, R8 for a general register.
@@ -16,9 +14,9 @@
 #include <unistd.h>
 
 #include "cpu/interp/simd.h"
+#include "cpu/interp/thunk.h"
 
 #define CODE_BYTES (8u << 20)
-#define THUNK_BYTES_MAX 256
 #define HASH_BITS 12
 
 struct cached {
@@ -59,33 +57,8 @@ fail:
 
 /* ---- emitting ---- */
 
-struct emit {
-	uint8_t *at;
-};
-
-static void bytes(struct emit *e, const char *code, size_t count)
-{
-	memcpy(e->at, code, count);
-	e->at += count;
-}
-#define CODE(e, literal) bytes((e), literal, sizeof(literal) - 1)
-
-static void byte(struct emit *e, uint8_t value)
-{
-	*e->at++ = value;
-}
-
-/* @code followed by ModRM [rdi + disp32] with register field @reg. */
-static void at_rdi(struct emit *e, const char *code, size_t count, unsigned reg, size_t offset)
-{
-	uint32_t disp = offset;
-
-	bytes(e, code, count);
-	byte(e, 0x80 | (reg & 7) << 3 | 7);
-	bytes(e, (const char *)&disp, 4);
-}
 #define AT_RDI(e, literal, reg, field)                                                             \
-	at_rdi((e), literal, sizeof(literal) - 1, (reg), offsetof(struct simd_call, field))
+	EMIT_AT_RDI((e), literal, (reg), offsetof(struct simd_call, field))
 
 static void emit_instruction(struct emit *e, const struct insn *insn, const struct simd_row *row)
 {
@@ -99,23 +72,24 @@ static void emit_instruction(struct emit *e, const struct insn *insn, const stru
 	if (row->form == SIMD_SHIFT)
 		reg = insn->modrm >> 3 & 7;
 	if (insn->prefix)
-		byte(e, insn->prefix);
+		emit_byte(e, insn->prefix);
 	if (rex != 0x40)
-		byte(e, rex);
-	byte(e, 0x0f);
+		emit_byte(e, rex);
+	emit_byte(e, 0x0f);
 	if (insn->map == 2)
-		byte(e, 0x38);
+		emit_byte(e, 0x38);
 	else if (insn->map == 3)
-		byte(e, 0x3a);
-	byte(e, insn->opcode);
+		emit_byte(e, 0x3a);
+	emit_byte(e, insn->opcode);
 	/* [rdi] is the call's first field, the memory operand. */
-	byte(e, (memory ? 0 : 0xc0) | reg << 3 | rm);
+	emit_byte(e, (memory ? 0 : 0xc0) | reg << 3 | rm);
 	if (row->flags & SIMD_IMM)
-		byte(e, insn->imm);
+		emit_byte(e, insn->imm);
 }
 
-static void emit_simd(struct emit *e, const struct insn *insn, const struct simd_row *row)
+static void emit_simd(struct emit *e, const struct insn *insn, const void *data)
 {
+	const struct simd_row *row = data;
 	bool mmx_reg = row->flags & (SIMD_MMX | SIMD_MMX_REG);
 	bool mmx_rm = row->flags & (SIMD_MMX | SIMD_MMX_RM);
 
@@ -140,7 +114,7 @@ static void emit_simd(struct emit *e, const struct insn *insn, const struct simd
 	}
 	emit_instruction(e, insn, row);
 	if (row->flags & SIMD_SETS_FLAGS) {
-		CODE(e, "\x9f\x0f\x90\xc0");   /* lahf; seto al */
+		EMIT(e, "\x9f\x0f\x90\xc0");   /* lahf; seto al */
 		AT_RDI(e, "\x66\x89", 0, arith); /* mov [rdi + arith], ax */
 	}
 	if (row->flags & SIMD_FP) {
@@ -160,33 +134,34 @@ static void emit_simd(struct emit *e, const struct insn *insn, const struct simd
 		AT_RDI(e, "\x0f\x11", 1, rm);
 	AT_RDI(e, "\x0f\x11", 0, xmm0);
 	if (mmx_reg || mmx_rm)
-		CODE(e, "\x0f\x77"); /* emms */
-	byte(e, 0xc3);
+		EMIT(e, "\x0f\x77"); /* emms */
+	emit_byte(e, 0xc3);
 }
 
 /*
  * void thunk(image, memory, arith): FXRSTOR64 of the guest's image, the instruction, FXSAVE64; the
  * host's MXCSR and an initial x87 state afterwards. RDX survives: it holds @arith.
  */
-static void emit_x87(struct emit *e, const struct insn *insn)
+static void emit_x87(struct emit *e, const struct insn *insn, const void *data)
 {
-	CODE(e, "\x48\x83\xec\x18");             /* sub rsp, 24 */
-	CODE(e, "\x0f\xae\x5c\x24\x08");         /* stmxcsr [rsp + 8] */
-	CODE(e, "\x48\x0f\xae\x0f");             /* fxrstor64 [rdi] */
-	CODE(e, "\x0f\xae\x54\x24\x08");         /* ldmxcsr [rsp + 8] */
-	CODE(e, "\x8b\x02\x04\x7f\x9e");         /* mov eax, [rdx]; add al, 0x7f; sahf */
-	byte(e, insn->opcode);
+	(void)data;
+	EMIT(e, "\x48\x83\xec\x18");             /* sub rsp, 24 */
+	EMIT(e, "\x0f\xae\x5c\x24\x08");         /* stmxcsr [rsp + 8] */
+	EMIT(e, "\x48\x0f\xae\x0f");             /* fxrstor64 [rdi] */
+	EMIT(e, "\x0f\xae\x54\x24\x08");         /* ldmxcsr [rsp + 8] */
+	EMIT(e, "\x8b\x02\x04\x7f\x9e");         /* mov eax, [rdx]; add al, 0x7f; sahf */
+	emit_byte(e, insn->opcode);
 	/* memory operand at [rsi] */
-	byte(e, insn->flags & INSN_MEM ? (insn->modrm & 0x38) | 6 : insn->modrm);
-	CODE(e, "\x9f\x0f\x90\xc0\x66\x89\x02"); /* lahf; seto al; mov [rdx], ax */
-	CODE(e, "\x48\x0f\xae\x07");             /* fxsave64 [rdi] */
-	CODE(e, "\xdb\xe3");                     /* fninit */
-	CODE(e, "\x48\x83\xc4\x18\xc3");         /* add rsp, 24; ret */
+	emit_byte(e, insn->flags & INSN_MEM ? (insn->modrm & 0x38) | 6 : insn->modrm);
+	EMIT(e, "\x9f\x0f\x90\xc0\x66\x89\x02"); /* lahf; seto al; mov [rdx], ax */
+	EMIT(e, "\x48\x0f\xae\x07");             /* fxsave64 [rdi] */
+	EMIT(e, "\xdb\xe3");                     /* fninit */
+	EMIT(e, "\x48\x83\xc4\x18\xc3");         /* add rsp, 24; ret */
 }
 
 /* ---- the cache ---- */
 
-static void *get(uint64_t key, const struct insn *insn, const struct simd_row *row)
+void *thunk_get(uint64_t key, thunk_emit *emit, const struct insn *insn, const void *row)
 {
 	struct cached **bucket = &cache.hash[(key * 0x9e3779b97f4a7c15ull) >> (64 - HASH_BITS)];
 	struct cached *entry;
@@ -206,10 +181,7 @@ static void *get(uint64_t key, const struct insn *insn, const struct simd_row *r
 	if (!entry)
 		goto out;
 	e.at = cache.write + cache.used;
-	if (row)
-		emit_simd(&e, insn, row);
-	else
-		emit_x87(&e, insn);
+	emit(&e, insn, row);
 	code = cache.execute + cache.used;
 	cache.used = (e.at - cache.write + 15) & ~(size_t)15;
 	entry->key = key;
@@ -231,16 +203,16 @@ simd_thunk *simd_thunk_get(const struct insn *insn, const struct simd_row *row)
 		key |= (insn->imm & 0xff) << 32;
 	if (row->form == SIMD_SHIFT)
 		key |= (uint64_t)(insn->modrm & 0x38) << 40;
-	return (simd_thunk *)get(key, insn, row);
+	return (simd_thunk *)thunk_get(key, emit_simd, insn, row);
 }
 
 x87_thunk *x87_thunk_get(const struct insn *insn)
 {
-	uint64_t key = insn->opcode | 1ull << 63;
+	uint64_t key = insn->opcode | THUNK_KEY_X87;
 
 	if (insn->flags & INSN_MEM)
-		key |= (uint64_t)(insn->modrm & 0x38) << 8 | 1ull << 62;
+		key |= (uint64_t)(insn->modrm & 0x38) << 8 | THUNK_KEY_X87_MEMORY;
 	else
 		key |= (uint64_t)insn->modrm << 8;
-	return (x87_thunk *)get(key, insn, NULL);
+	return (x87_thunk *)thunk_get(key, emit_x87, insn, NULL);
 }
