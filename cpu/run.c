@@ -384,17 +384,27 @@ static void steal_time_tick(struct vcpu *vcpu)
 	vcpu_update_steal_time(vcpu);
 }
 
+/*
+ * From here to VCPU_OUTSIDE translations may be used: who takes rights away waits. False: somebody
+ * has, look at the requests first. An exit that is due does not keep an instruction from being
+ * completed.
+ */
+static bool begin_guest(struct vcpu *vcpu)
+{
+	atomic_store(&vcpu->mode, VCPU_IN_GUEST);
+	if (!(atomic_load(&vcpu->requests) & ~EXIT_REQUESTS))
+		return true;
+	atomic_store(&vcpu->mode, VCPU_OUTSIDE);
+	return false;
+}
+
 /* Runs the engine. 1: go on; 0 or negative: KVM_RUN returns this. */
 static int run_engine(struct vcpu *vcpu)
 {
 	enum engine_reason reason;
 
-	atomic_store(&vcpu->mode, VCPU_IN_GUEST);
-	/* An exit that is due does not keep an instruction from being completed. */
-	if (atomic_load(&vcpu->requests) & ~EXIT_REQUESTS) {
-		atomic_store(&vcpu->mode, VCPU_OUTSIDE);
+	if (!begin_guest(vcpu))
 		return 1;
-	}
 	reason = enter_guest(vcpu);
 	atomic_store(&vcpu->mode, VCPU_OUTSIDE);
 	switch (reason) {
@@ -469,7 +479,10 @@ static int run_once(struct vcpu *vcpu)
 		uint64_t injections = vcpu->stats.irq_injections;
 
 		vcpu->run_error = 0;
+		if (!begin_guest(vcpu))
+			return 1;
 		event_deliver(vcpu);
+		atomic_store(&vcpu->mode, VCPU_OUTSIDE);
 		if (vcpu->run_error)
 			return vcpu->run_error;
 		/* A device may have written code before it interrupted. */

@@ -156,13 +156,14 @@ class Guest:
     flavour, script, append   direct kernel boot of that asset with this test script; flavour=None:
                               no kernel, the arguments say what to boot
     irqchip                   None (QEMU's default), "on", "split" or "off"
+    properties                more properties of the accelerator
     engine                    FauxKVM's engine, when not the one of the environment
     prefix                    a program that runs the whole (strace ...)
     """
 
     def __init__(self, *arguments, flavour="amd64", script=None, append="", files=(), machine="pc",
                  smp=1, memory=256, irqchip=None, nic=False, reboot=False, accel=ACCEL, engine=None,
-                 prefix=()):
+                 properties=None, prefix=()):
         self._temporary = tempfile.TemporaryDirectory(prefix="fauxkvm-e2e-")
         self.folder = self._temporary.name
         self.token = f"FAUXKVM_E2E_RUN={uuid.uuid4()}"
@@ -183,7 +184,8 @@ class Guest:
         self._kvm = accel == "kvm"
         if self._kvm:
             command = [FAUXKVM, "run", "--"] + command
-            command += ["-accel", "kvm" + (f",kernel-irqchip={irqchip}" if irqchip else "")]
+            command += ["-accel", "kvm" + (f",kernel-irqchip={irqchip}" if irqchip else "") +
+                        (f",{properties}" if properties else "")]
         else:
             command += ["-accel", accel]
         if flavour:
