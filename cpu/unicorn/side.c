@@ -13,9 +13,9 @@
 #define HOST_FIRST 0x1000ull
 #define HOST_END 0x7ffffffff000ull
 /* Touched as far as it is used. */
-#define TCG_BUFFER_BYTES (32u << 20)
-#define CHARGE_STOP (30u << 20)
-#define CHARGE_FULL (24u << 20)
+#define TCG_BUFFER_BYTES (256u << 20)
+#define CHARGE_STOP (250u << 20)
+#define CHARGE_FULL (240u << 20)
 /* More than instructions that use memory twice were seen to take; a usual one takes a third. */
 #define CHARGE_INSN 256
 #define CHARGE_TB 1024
