@@ -88,8 +88,7 @@ uint64_t interp_fetch_address(struct vcpu *cpu)
 }
 
 /* Translates for a fetch and marks the page as code. */
-static void fetch_translate(struct vcpu *cpu, uint64_t linear, struct mmu_result *result,
-			    bool mark)
+static void fetch_translate(struct vcpu *cpu, uint64_t linear, struct mmu_result *result, bool mark)
 {
 	enum mmu_status status;
 
@@ -116,8 +115,7 @@ static void fetch_translate(struct vcpu *cpu, uint64_t linear, struct mmu_result
 
 static _Atomic(uint8_t) *page_mark(const struct mmu_result *result)
 {
-	return result->slot->code +
-	       ((result->gpa - result->slot->gpa) >> GUEST_PAGE_SHIFT);
+	return result->slot->code + ((result->gpa - result->slot->gpa) >> GUEST_PAGE_SHIFT);
 }
 
 /* A straight block that ran into its end: the last, empty instruction. */
@@ -208,8 +206,9 @@ static struct block *build(struct vcpu *cpu, uint64_t linear, struct mmu_result 
 	uint8_t *source;
 	int length = 0;
 
-	if (interp->arena_used + sizeof(*block) +
-	    (BLOCK_INSNS_MAX + 1) * sizeof(struct insn) + BLOCK_BYTES_MAX + 64 > BLOCK_ARENA_BYTES)
+	if (interp->arena_used + sizeof(*block) + (BLOCK_INSNS_MAX + 1) * sizeof(struct insn) +
+		    BLOCK_BYTES_MAX + 64 >
+	    BLOCK_ARENA_BYTES)
 		block_cache_clear(interp);
 	/* Grown in place at the arena's end and allocated when its size is known. */
 	block = (struct block *)(interp->arena + interp->arena_used);
@@ -266,8 +265,31 @@ static struct block *build(struct vcpu *cpu, uint64_t linear, struct mmu_result 
 static bool same_bytes(const struct block *block)
 {
 	return !memcmp(block->host, block->source, block->bytes1) &&
-	       (!block->host2 || !memcmp(block->host2, block->source + block->bytes1,
-					 block->bytes - block->bytes1));
+	       (!block->host2 ||
+		!memcmp(block->host2, block->source + block->bytes1, block->bytes - block->bytes1));
+}
+
+/* Its bytes, where the page is still marked, are what was decoded. */
+static bool verify(struct vcpu *cpu, struct block *block)
+{
+	if (block->verified == cpu->interp->code_epoch)
+		return true;
+	if (!*block->mark || (block->mark2 && !*block->mark2))
+		return false;
+	cpu->stats.verified++;
+	if (!same_bytes(block))
+		return false;
+	block->verified = cpu->interp->code_epoch;
+	return true;
+}
+
+bool block_recheck(struct vcpu *cpu, struct block *block, uint64_t linear)
+{
+	cpu->insn_now = NULL;
+	/* A limit of CS that matters may have changed as well. */
+	return !cpu->interp->mode.check && !block->host2 &&
+	       mmu_lookup(&cpu->mmu, linear, 1, ACCESS_EXEC, cpu->code_mode) == block->host &&
+	       verify(cpu, block);
 }
 
 struct block *block_find(struct vcpu *cpu)
@@ -300,15 +322,8 @@ struct block *block_find(struct vcpu *cpu)
 		break;
 	}
 	if (block) {
-		if (block->verified == interp->code_epoch)
+		if (verify(cpu, block))
 			return block;
-		if (*block->mark && (!block->mark2 || *block->mark2)) {
-			cpu->stats.verified++;
-			if (same_bytes(block)) {
-				block->verified = interp->code_epoch;
-				return block;
-			}
-		}
 		/* Changed, or a store took the mark away: out of the hash, and decoded anew. */
 		*link = block->hash_next;
 	}

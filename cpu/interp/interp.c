@@ -116,8 +116,7 @@ _Noreturn void interp_leave(struct vcpu *cpu, const struct insn *insn, enum engi
 	leave(cpu, INTERP_REASON);
 }
 
-_Noreturn void interp_complete(struct vcpu *cpu, const struct insn *insn,
-			       enum engine_reason reason)
+_Noreturn void interp_complete(struct vcpu *cpu, const struct insn *insn, enum engine_reason reason)
 {
 	cpu->state.rip = insn_next_ip(cpu, insn);
 	/* Complete also means that the shadow of the instruction before has ended. */
@@ -258,13 +257,15 @@ static enum engine_reason interp_run(struct vcpu *cpu, bool single)
 		}
 		jump = &interp->jump[(linear ^ linear >> JUMP_CACHE_BITS) &
 				     ((1u << JUMP_CACHE_BITS) - 1)];
-		if (likely(jump->linear == linear && jump->key == interp->key &&
-			   jump->stamp == cpu->mmu.epoch + interp->code_epoch)) {
-			block = jump->block;
-		} else {
-			block = block_find(cpu);
-			if (!block)
-				break;
+		block = jump->block;
+		if (unlikely(jump->linear != linear || jump->key != interp->key ||
+			     jump->stamp != cpu->mmu.epoch + interp->code_epoch)) {
+			if (jump->linear != linear || jump->key != interp->key || !block ||
+			    !block_recheck(cpu, block, linear)) {
+				block = block_find(cpu);
+				if (!block)
+					break;
+			}
 			jump->linear = linear;
 			jump->key = interp->key;
 			jump->stamp = cpu->mmu.epoch + interp->code_epoch;
