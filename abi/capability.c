@@ -24,7 +24,10 @@
 	 KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_FIX_HYPERCALL_INSN |                   \
 	 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS | KVM_X86_QUIRK_SLOT_ZAP_ALL |                        \
 	 KVM_X86_QUIRK_STUFF_FEATURE_MSRS)
-#define DISABLED_EXITS (KVM_X86_DISABLE_EXITS_PAUSE | KVM_X86_DISABLE_EXITS_HLT)
+#define DISABLED_EXITS                                                                             \
+	(KVM_X86_DISABLE_EXITS_MWAIT | KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE |   \
+	 KVM_X86_DISABLE_EXITS_CSTATE)
+#define NOTIFY_FLAGS (KVM_X86_NOTIFY_VMEXIT_ENABLED | KVM_X86_NOTIFY_VMEXIT_USER)
 #define HYPERCALL_EXITS (1 << KVM_HC_MAP_GPA_RANGE)
 #define MSR_EXIT_REASONS                                                                           \
 	(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER)
@@ -195,6 +198,35 @@ static long enable_user_space_msr(struct vm_object *vm, const struct kvm_enable_
 	return 0;
 }
 
+static long enable_bus_lock_exit(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	const uint64_t both = KVM_BUS_LOCK_DETECTION_OFF | KVM_BUS_LOCK_DETECTION_EXIT;
+
+	if ((cap->args[0] & ~both) || cap->args[0] == both)
+		return -EINVAL;
+	/* As in KVM it cannot be switched off again. */
+	if (cap->args[0] & KVM_BUS_LOCK_DETECTION_EXIT)
+		__atomic_store_n(&vm->vm->bus_lock_exit, true, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static long enable_notify(struct vm_object *vm, const struct kvm_enable_cap *cap)
+{
+	const uint32_t flags = (uint32_t)cap->args[0];
+	long r = -EINVAL;
+
+	if ((flags & ~(uint32_t)NOTIFY_FLAGS) || !(flags & KVM_X86_NOTIFY_VMEXIT_ENABLED))
+		return -EINVAL;
+	pthread_mutex_lock(&vm->vm->lock);
+	if (!atomic_load(&vm->vm->vcpu_count)) {
+		vm->vm->notify_flags = flags;
+		vm->vm->notify_window = cap->args[0] >> 32;
+		r = 0;
+	}
+	pthread_mutex_unlock(&vm->vm->lock);
+	return r;
+}
+
 static long enable_platform_info(struct vm_object *vm, const struct kvm_enable_cap *cap)
 {
 	__atomic_store_n(&vm->vm->hide_platform_info, !cap->args[0], __ATOMIC_RELAXED);
@@ -282,8 +314,13 @@ const struct capability_row capability_table[] = {
 	{ CAP(KVM_CAP_IMMEDIATE_EXIT), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_GET_MSR_FEATURES), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_COALESCED_PIO), EVERYWHERE(1) },
-	{ CAP(KVM_CAP_X86_DISABLE_EXITS), EVERYWHERE(DISABLED_EXITS), .note = "PAUSE and HLT",
+	{ CAP(KVM_CAP_X86_DISABLE_EXITS), EVERYWHERE(DISABLED_EXITS), .note = "MWAIT, HLT, PAUSE, CSTATE",
 	  .enable_vm = enable_disable_exits },
+	{ CAP(KVM_CAP_X86_BUS_LOCK_EXIT),
+	  EVERYWHERE(KVM_BUS_LOCK_DETECTION_OFF | KVM_BUS_LOCK_DETECTION_EXIT), .note = "off, exit",
+	  .enable_vm = enable_bus_lock_exit },
+	{ CAP(KVM_CAP_X86_NOTIFY_VMEXIT), EVERYWHERE(1), .enable_vm = enable_notify },
+	{ CAP(KVM_CAP_SMALLER_MAXPHYADDR), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_HALT_POLL), EVERYWHERE(1), .enable_vm = enable_halt_poll },
 	{ CAP(KVM_CAP_X86_APIC_BUS_CYCLES_NS), EVERYWHERE(IRQCHIP_BUS_CYCLE_NS),
 	  .note = "the default, in ns", .enable_vm = enable_apic_bus_cycle },

@@ -49,6 +49,7 @@ static const struct statistic vcpu_statistics[] = {
 	VCPU_COUNT(hypercalls),
 	VCPU_COUNT(insn_emulation),
 	VCPU_COUNT(insn_emulation_fail),
+	VCPU_COUNT(notify_window_exits),
 	VCPU_COUNT(tlb_flush),
 	VCPU_COUNT(invlpg),
 	VCPU_COUNT(pf_guest),

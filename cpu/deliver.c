@@ -42,6 +42,16 @@ static void push(struct frame *frame, uint64_t value)
 	frame->value[frame->count++] = value;
 }
 
+/* Alignment checks, where the handler is user code: #AC of a delivery is delivered in its turn. */
+static bool misaligned(const struct vcpu *vcpu, const struct stack *stack,
+		       const struct frame *frame, uint64_t linear)
+{
+	const struct cpu_state *s = &vcpu->state;
+
+	return stack->mode == TLB_USER && (s->cr0 & CR0_AM) && (s->rflags & RFLAGS_AC) &&
+	       (linear & (frame->size - 1));
+}
+
 /* One element of a frame that wraps at the end of a 16-bit or 32-bit stack. */
 static int push_wrapping(struct vcpu *vcpu, struct stack *stack, const struct frame *frame,
 			 bool write)
@@ -57,6 +67,8 @@ static int push_wrapping(struct vcpu *vcpu, struct stack *stack, const struct fr
 		if (!segment_contains(&stack->ss, sp, frame->size))
 			return access_fault(vcpu, VECTOR_SS, stack->error);
 		linear = (uint32_t)(stack->ss.base + sp);
+		if (misaligned(vcpu, stack, frame, linear))
+			return access_fault(vcpu, VECTOR_AC, 0);
 		if (write)
 			status = access_write(vcpu, linear, &frame->value[i], frame->size,
 					      stack->mode);
@@ -93,6 +105,8 @@ static int push_frame(struct vcpu *vcpu, struct stack *stack, const struct frame
 			return access_fault(vcpu, VECTOR_SS, stack->error);
 		linear = (uint32_t)(stack->ss.base + low);
 	}
+	if (misaligned(vcpu, stack, frame, linear))
+		return access_fault(vcpu, VECTOR_AC, 0);
 	for (i = 0; i < frame->count; i++)
 		memcpy(image + i * frame->size, &frame->value[frame->count - 1 - i], frame->size);
 	status = access_write(vcpu, linear, image, bytes, stack->mode);

@@ -49,6 +49,20 @@ int msr_set_tsc_adjust(struct vcpu *vcpu, uint32_t index, uint64_t value, bool h
 	return 0;
 }
 
+/*
+ * With KVM_X86_DISABLE_EXITS_CSTATE a guest sees how long its vCPU has slept, in TSC cycles; user
+ * space never does. Without it there are no such MSRs.
+ */
+int msr_get_residency(struct vcpu *vcpu, uint32_t index, uint64_t *value, bool host)
+{
+	unsigned __int128 ns = vcpu->stats.halt_wait_ns;
+
+	if (host || !(vm_disabled_exits(vcpu->vm) & KVM_X86_DISABLE_EXITS_CSTATE))
+		return -ENOENT;
+	*value = index == MSR_CORE_C1_RESIDENCY ? (uint64_t)(ns * vcpu->tsc.khz / 1000000) : 0;
+	return 0;
+}
+
 int msr_get_tsc_deadline(struct vcpu *vcpu, uint32_t index, uint64_t *value, bool host)
 {
 	(void)index, (void)host;

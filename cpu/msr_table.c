@@ -122,6 +122,9 @@ const struct msr_row msr_table[] = {
 	{ ONE(MSR_PERF_CAPABILITIES), "PERF_CAPABILITIES",
 	  MSR_LISTED | MSR_FEATURE | MSR_GUEST_READS | MSR_IMMUTABLE, STORE(perf_capabilities),
 	  .present = has_pdcm },
+	/* A vCPU that waits is in C1, never deeper. */
+	{ RANGE(MSR_CORE_C3_RESIDENCY, 3), "CORE_C3_C6_C7_RESIDENCY", MSR_READ_ONLY,
+	  .get = msr_get_residency },
 	{ RANGE(MSR_MC0_CTL, 4 * MCE_BANKS), "MC", .writable = ALL, .get = msr_get_mc,
 	  .set = msr_set_mc },
 	{ ONE(0x606), "RAPL_POWER_UNIT", READS_ZERO },
@@ -129,6 +132,8 @@ const struct msr_row msr_table[] = {
 	{ ONE(0x619), "DRAM_ENERGY_STATUS", READS_ZERO },
 	{ ONE(0x639), "PP0_ENERGY_STATUS", READS_ZERO },
 	{ ONE(0x641), "PP1_ENERGY_STATUS", READS_ZERO },
+	{ ONE(MSR_CORE_C1_RESIDENCY), "CORE_C1_RESIDENCY", MSR_READ_ONLY,
+	  .get = msr_get_residency },
 	{ ONE(MSR_TSC_DEADLINE), "TSC_DEADLINE", MSR_LISTED, .writable = ALL,
 	  .get = msr_get_tsc_deadline, .set = msr_set_tsc_deadline },
 	{ MSR_X2APIC_FIRST, MSR_X2APIC_LAST, "X2APIC", .writable = ALL, .get = msr_get_x2apic,

@@ -54,6 +54,7 @@ const struct msr_row *msr_find(uint32_t index);
 MSR_GETTER(msr_get_tsc);
 MSR_SETTER(msr_set_tsc);
 MSR_SETTER(msr_set_tsc_adjust);
+MSR_GETTER(msr_get_residency);
 MSR_GETTER(msr_get_tsc_deadline);
 MSR_SETTER(msr_set_tsc_deadline);
 MSR_GETTER(msr_get_apic_base);

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cpu/exit.h"
@@ -57,6 +58,18 @@ static void sleep_until_kick(struct vcpu *vcpu, unsigned seen)
 {
 	atomic_store(&vcpu->waiting, true);
 	syscall(SYS_futex, &vcpu->wake, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+	atomic_store(&vcpu->waiting, false);
+}
+
+void vcpu_doze(struct vcpu *vcpu, unsigned ns)
+{
+	const struct timespec time = { .tv_nsec = ns };
+	unsigned seen = atomic_load(&vcpu->wake);
+
+	atomic_store(&vcpu->waiting, true);
+	/* Whoever kicks sets exit_request before it looks whether somebody waits. */
+	if (!atomic_load(&vcpu->exit_request))
+		syscall(SYS_futex, &vcpu->wake, FUTEX_WAIT_PRIVATE, seen, &time, NULL, 0);
 	atomic_store(&vcpu->waiting, false);
 }
 
@@ -189,7 +202,9 @@ static void save_run_state(struct vcpu *vcpu)
 	/* With only local APICs here (split), the window is for the client's PIC. */
 	run->ready_for_interrupt_injection =
 		irqchip_mode_of(vcpu->vm) == IRQCHIP_FULL || interrupt_window_open(vcpu);
-	run->flags = vcpu->state.in_smm ? KVM_RUN_X86_SMM : 0;
+	run->flags = (vcpu->state.in_smm ? KVM_RUN_X86_SMM : 0) |
+		     (vcpu->bus_lock ? KVM_RUN_X86_BUS_LOCK : 0);
+	vcpu->bus_lock = false;
 }
 
 static bool client_wants_window(struct vcpu *vcpu)
@@ -407,6 +422,11 @@ static int run_engine(struct vcpu *vcpu)
 		return 1;
 	reason = enter_guest(vcpu);
 	atomic_store(&vcpu->mode, VCPU_OUTSIDE);
+	vcpu->notify_since = 0;
+	if (vcpu->bus_lock && (reason == ENGINE_KICKED || reason == ENGINE_EXCEPTION)) {
+		vcpu->run->exit_reason = KVM_EXIT_X86_BUS_LOCK;
+		return 0;
+	}
 	switch (reason) {
 	case ENGINE_KICKED:
 	case ENGINE_EXCEPTION:
@@ -435,6 +455,32 @@ static int finish_instruction(struct vcpu *vcpu)
 		result = run_engine(vcpu);
 	}
 	return result;
+}
+
+/*
+ * An event was delivered and its delivery raised another: no instruction can run, no interrupt can
+ * come. True: it has gone on for longer than the window of KVM_CAP_X86_NOTIFY_VMEXIT, user space is
+ * told. The limit is the host's TSC, as it is for hardware.
+ */
+static bool exit_notify(struct vcpu *vcpu)
+{
+	const struct vm *vm = vcpu->vm;
+	uint64_t now;
+
+	if (!(vm->notify_flags & KVM_X86_NOTIFY_VMEXIT_ENABLED))
+		return false;
+	now = __builtin_ia32_rdtsc();
+	if (!vcpu->notify_since)
+		vcpu->notify_since = now;
+	if (now - vcpu->notify_since <= vm->notify_window)
+		return false;
+	vcpu->notify_since = 0;
+	vcpu->stats.notify_window_exits++;
+	if (!(vm->notify_flags & KVM_X86_NOTIFY_VMEXIT_USER))
+		return false;
+	vcpu->run->exit_reason = KVM_EXIT_NOTIFY;
+	vcpu->run->notify.flags = 0;
+	return true;
 }
 
 /* As run_engine(). */
@@ -489,7 +535,7 @@ static int run_once(struct vcpu *vcpu)
 		if (vcpu->stats.irq_injections != injections)
 			vcpu->engine->verify_code(vcpu);
 		if (vcpu->state.events.exception.pending || vcpu->state.events.triple_fault)
-			return 1;
+			return !exit_notify(vcpu);
 	}
 	if (client_wants_window(vcpu)) {
 		if (interrupt_window_open(vcpu)) {

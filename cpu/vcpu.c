@@ -163,6 +163,7 @@ int vcpu_create(struct vm *vm, uint32_t id, struct kvm_run *run, uint8_t *pio_pa
 	vcpu->pio_page = pio_page;
 	vcpu->engine = vm->engine;
 	vcpu->signal_pending = never;
+	vcpu->bus_lock_exit = __atomic_load_n(&vm->bus_lock_exit, __ATOMIC_RELAXED);
 	tsc_init(&vcpu->tsc);
 	if (vm->default_tsc_khz)
 		tsc_set_khz(&vcpu->tsc, vm->default_tsc_khz);

@@ -40,6 +40,7 @@ enum vcpu_request {
 
 enum vcpu_mode { VCPU_OUTSIDE, VCPU_IN_GUEST };
 
+#define MONITOR_LINE_BYTES 64 /* what MONITOR watches */
 #define VCPU_CPUID_MAX 256 /* KVM_MAX_CPUID_ENTRIES */
 
 /* Derived from the CPUID table that user space set (or the supported one before). */
@@ -67,6 +68,8 @@ struct vcpu {
 	/* The instruction whose operand access is in progress: where a host fault happened. */
 	const struct insn *insn_now;
 	bool rmw_pending; /* cpu/interp/mem.h */
+	bool bus_lock_exit; /* KVM_CAP_X86_BUS_LOCK_EXIT when it was created */
+	bool bus_lock;      /* the last instruction took one */
 
 	/* Non-zero: leave guest code at the next block boundary. Any thread, signal handlers. */
 	atomic_uint exit_request;
@@ -105,6 +108,13 @@ struct vcpu {
 	bool has_run; /* CPUID may not change any more */
 	bool enforce_pv; /* KVM_CAP_ENFORCE_PV_FEATURE_CPUID */
 
+	/* MONITOR: the line, as it was. */
+	struct {
+		uint64_t address; /* linear */
+		bool armed;
+		uint8_t line[MONITOR_LINE_BYTES];
+	} monitor;
+
 	/* This vCPU's reference and the generation it is of: cpu/msr_filter.h. */
 	struct msr_filter *msr_filter;
 	unsigned msr_filter_generation;
@@ -112,6 +122,7 @@ struct vcpu {
 	/* KVM_SET_GUEST_DEBUG */
 	uint32_t debug_control;
 	uint64_t debug_dr[4], debug_dr7;
+	uint64_t notify_since;  /* TSC when events began to follow each other; 0: they do not */
 	uint64_t effective_dr7; /* user space's with KVM_GUESTDBG_USE_HW_BP, else the guest's */
 
 	uint64_t vapic_gpa;     /* KVM_SET_VAPIC_ADDR; 0: none */
@@ -136,7 +147,7 @@ struct vcpu {
 		uint64_t exits, io_exits, mmio_exits, signal_exits, halt_exits, halt_wakeup,
 			irq_injections, nmi_injections, halt_attempted_poll, halt_successful_poll,
 			halt_poll_success_ns, halt_poll_fail_ns, halt_wait_ns, request_irq_exits, irq_window_exits,
-			hypercalls, insn_emulation, insn_emulation_fail, tlb_flush, invlpg, pf_guest,
+			hypercalls, notify_window_exits, insn_emulation, insn_emulation_fail, tlb_flush, invlpg, pf_guest,
 			guest_mode, directed_yield_attempted, blocks, verified;
 	} stats;
 };
@@ -156,6 +167,8 @@ void vcpu_reset(struct vcpu *vcpu, bool init); /* @init: INIT keeps FPU, MSRs, T
 /* KVM_RUN: 0 with vcpu->run->exit_reason, or -EINTR, -EFAULT, ... */
 int vcpu_run(struct vcpu *vcpu);
 
+/* Its own thread, in guest code: sleeps for @ns, or until a kick or a signal. */
+void vcpu_doze(struct vcpu *vcpu, unsigned ns);
 /* Any thread. Adds to requests, makes guest code stop soon and wakes a sleeping vCPU. */
 void vcpu_request(struct vcpu *vcpu, unsigned requests);
 /* Any thread or signal handler: leave guest code within microseconds. Async-signal safe. */

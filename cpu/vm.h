@@ -51,6 +51,9 @@ struct vm {
 	bool triple_fault_event;       /* KVM_CAP_X86_TRIPLE_FAULT_EVENT */
 	bool hide_platform_info;       /* KVM_CAP_MSR_PLATFORM_INFO switched off */
 	bool exit_on_emulation_error;  /* KVM_CAP_EXIT_ON_EMULATION_FAILURE */
+	bool bus_lock_exit;            /* KVM_CAP_X86_BUS_LOCK_EXIT, for new vCPUs */
+	/* KVM_CAP_X86_NOTIFY_VMEXIT: set before a vCPU exists. Window in TSC cycles. */
+	uint32_t notify_flags, notify_window;
 
 	/* KVM_X86_SET_MSR_FILTER. The pointer is under the lock; see cpu/msr_filter.h. */
 	pthread_mutex_t msr_filter_lock;

@@ -155,6 +155,16 @@ static unsigned limit_bytes(struct vcpu *cpu, unsigned bytes)
 	return left < bytes ? (unsigned)left : bytes;
 }
 
+static int decode_watched(struct vcpu *cpu, const uint8_t *bytes, unsigned available, unsigned offset,
+			  struct insn *insn)
+{
+	int length = decode(&cpu->interp->mode, bytes, available, offset, insn);
+
+	if (unlikely(cpu->bus_lock_exit) && length != DECODE_MORE)
+		bus_lock_watch(insn);
+	return length;
+}
+
 /*
  * Decodes one instruction that may lie on two pages, with all the checks of a fetch. @bytes gets
  * what was read. Returns its length.
@@ -172,7 +182,7 @@ static int decode_one(struct vcpu *cpu, uint64_t linear, struct mmu_result *firs
 	if (available > allowed)
 		available = allowed;
 	memcpy(bytes, first->hva, available);
-	length = decode(&cpu->interp->mode, bytes, available, 0, insn);
+	length = decode_watched(cpu, bytes, available, 0, insn);
 	if (length != DECODE_MORE)
 		return length;
 	if (available == allowed) {
@@ -187,7 +197,7 @@ static int decode_one(struct vcpu *cpu, uint64_t linear, struct mmu_result *firs
 	fetch_translate(cpu, linear, second, mark);
 	allowed = allowed < 15 ? allowed : 15;
 	memcpy(bytes + on_page, second->hva, allowed - on_page);
-	length = decode(&cpu->interp->mode, bytes, allowed, 0, insn);
+	length = decode_watched(cpu, bytes, allowed, 0, insn);
 	if (length == DECODE_MORE) {
 		event_raise(cpu, VECTOR_GP, true, 0);
 		fetch_fault(cpu);
@@ -218,7 +228,7 @@ static struct block *build(struct vcpu *cpu, uint64_t linear, struct mmu_result 
 	while (count < interp->block_insns && offset < available) {
 		struct insn *insn = &block->insn[count];
 
-		length = decode(&interp->mode, bytes + offset, available - offset, offset, insn);
+		length = decode_watched(cpu, bytes + offset, available - offset, offset, insn);
 		if (length == DECODE_MORE)
 			break;
 		insn->offset = offset;

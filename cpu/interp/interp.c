@@ -271,7 +271,8 @@ static enum engine_reason interp_run(struct vcpu *cpu, bool single)
 			jump->stamp = cpu->mmu.epoch + interp->code_epoch;
 			jump->block = block;
 		}
-		if (unlikely(!--block->heat) && cpu->engine->hot && cpu->engine->hot(cpu, block))
+		if (unlikely(!--block->heat) && cpu->engine->hot && !cpu->bus_lock_exit &&
+		    cpu->engine->hot(cpu, block))
 			continue;
 		cpu->state.gpr[GPR_BLOCK] = cpu->state.rip;
 		/* What a block leaves here is its last instruction's. */

@@ -71,6 +71,11 @@ struct interp {
 	struct block *alone_block;
 };
 
+/* ---- bus_lock.c ---- */
+
+/* @insn was decoded for a vCPU that exits on bus locks. */
+void bus_lock_watch(struct insn *insn);
+
 /* ---- block.c ---- */
 
 int block_cache_init(struct interp *interp);

@@ -91,25 +91,3 @@ void op_hlt(struct vcpu *cpu, const struct insn *insn)
 	require_cpl0(cpu, insn);
 	interp_halt(cpu, insn);
 }
-
-static void check_monitor(struct vcpu *cpu, const struct insn *insn)
-{
-	/* KVM executes both as NOP even where CPUID lacks them, unless the quirk is disabled. */
-	if (!cpu->features.monitor &&
-	    (vm_disabled_quirks(cpu->vm) & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS))
-		exception_ud(cpu, insn);
-	if (state_cpl(&cpu->state))
-		exception_ud(cpu, insn);
-}
-
-void op_monitor(struct vcpu *cpu, const struct insn *insn)
-{
-	check_monitor(cpu, insn);
-	END_BLOCK(cpu, insn);
-}
-
-void op_mwait(struct vcpu *cpu, const struct insn *insn)
-{
-	check_monitor(cpu, insn);
-	END_BLOCK(cpu, insn);
-}
