@@ -57,7 +57,9 @@ struct vcpu_object {
 	struct vcpu *vcpu;
 	struct vcpu_object *next;
 	uint8_t *pages;    /* kvm_run, the PIO page and the dirty ring in this process */
-	off_t offset;      /* of @pages in the VM's memfd */
+	uint8_t *dirty_ring; /* in @pages */
+	off_t offset;      /* of @pages in the VM's memfd; none for a VM with a space */
+	struct coalesced_mirror mirror; /* of a VM with a space: its page of the ring */
 	pthread_mutex_t mutex;
 	bool has_signal_mask;
 	uint64_t signal_mask;
@@ -70,8 +72,12 @@ struct vm_object {
 	struct vm *vm;
 	/* Reads 1 in the address space that created the VM and 0 in a child of fork(). */
 	uint8_t *creator;
+	struct space *space; /* of a client that is another process; NULL: this one is */
 
-	/* What clients map: page 0 is the coalesced ring, then the pages of each vCPU. */
+	/*
+	 * What clients map: page 0 is the coalesced ring, then the pages of each vCPU. For a VM with
+	 * a space it is the ring alone, which the vCPUs' pages mirror.
+	 */
 	int memfd;
 	off_t memfd_bytes;
 	struct kvm_coalesced_mmio_ring *ring;
@@ -145,7 +151,8 @@ static inline int copy_out(const struct ioctl_call *call, uint64_t address, cons
 long object_install(struct ioctl_call *call, struct object *object);
 
 /* ---- life (machine.c) ---- */
-int vm_object_create(struct fauxkvm *fauxkvm, unsigned long type, struct vm_object **vm);
+int vm_object_create(struct fauxkvm *fauxkvm, struct client *client, unsigned long type,
+		     struct vm_object **vm);
 void vm_object_free(struct vm_object *vm);
 /* Under vm->lock: a vCPU with its pages and one reference; not one of the VM's yet. */
 int vcpu_object_create(struct vm_object *vm, uint32_t id, struct vcpu_object **vcpu);

@@ -156,13 +156,6 @@ static int local_map(struct client *client, uint64_t address, uint64_t bytes, ui
 	return 0;
 }
 
-static void local_unmap(struct client *client, uint8_t *hva, uint64_t bytes)
-{
-	(void)client;
-	(void)hva;
-	(void)bytes;
-}
-
 static int local_get_fd(struct client *client, int fd)
 {
 	int own;
@@ -203,16 +196,16 @@ static bool local_signal_pending(struct client *client)
 	return false;
 }
 
-static void local_signal_mask(struct client *client, const uint64_t *set)
+static int local_signal_mask(struct client *client, const uint64_t *set)
 {
 	local(client)->signal_mask = set;
+	return 0;
 }
 
 static const struct client_ops local_ops = {
 	.copy_in = local_copy_in,
 	.copy_out = local_copy_out,
 	.map = local_map,
-	.unmap = local_unmap,
 	.get_fd = local_get_fd,
 	.get_object = local_get_object,
 	.install = local_install,

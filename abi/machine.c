@@ -46,7 +46,8 @@ static int append_pages(struct vm_object *vm, size_t pages, uint8_t **mapping, o
 	return 0;
 }
 
-int vm_object_create(struct fauxkvm *fauxkvm, unsigned long type, struct vm_object **out)
+int vm_object_create(struct fauxkvm *fauxkvm, struct client *client, unsigned long type,
+		     struct vm_object **out)
 {
 	struct vm_object *vm = calloc(1, sizeof(*vm));
 	uint8_t *ring;
@@ -65,9 +66,14 @@ int vm_object_create(struct fauxkvm *fauxkvm, unsigned long type, struct vm_obje
 		r = -ENOMEM;
 		goto free_object;
 	}
+	if (client->ops->space_create) {
+		r = client->ops->space_create(client, &vm->space);
+		if (r)
+			goto free_regions;
+	}
 	r = creator_mark(&vm->creator);
 	if (r)
-		goto free_regions;
+		goto destroy_space;
 	vm->memfd = own_fd_keep(memfd_create("kvm-vm", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	if (vm->memfd < 0) {
 		r = -errno;
@@ -99,6 +105,9 @@ close_memfd:
 	own_fd_close(vm->memfd);
 unmap_creator:
 	munmap(vm->creator, PAGE);
+destroy_space:
+	if (vm->space)
+		vm->space->ops->destroy(vm->space);
 free_regions:
 	free(vm->regions);
 free_object:
@@ -110,6 +119,7 @@ free_object:
 void vm_object_free(struct vm_object *vm)
 {
 	struct vcpu_object *vcpu, *next;
+	size_t i;
 
 	/*
 	 * In a child of fork() the VM's threads do not exist and its locks may be held by nobody:
@@ -122,7 +132,13 @@ void vm_object_free(struct vm_object *vm)
 		next = vcpu->next;
 		vcpu_object_free(vcpu);
 	}
-	/* Client memory that is still mapped belongs to the front end, which unmaps it. */
+	if (vm->space) {
+		for (i = 0; i < MEMORY_ADDRESS_SPACES * MEMORY_SLOTS_MAX; i++)
+			if (vm->regions[i].bytes)
+				vm->space->ops->unmap(vm->space, vm->regions[i].hva,
+						      vm->regions[i].bytes);
+		vm->space->ops->destroy(vm->space);
+	}
 	free(vm->regions);
 	pthread_mutex_destroy(&vm->regions_lock);
 	munmap(vm->ring, PAGE);
@@ -131,10 +147,42 @@ void vm_object_free(struct vm_object *vm)
 	free(vm);
 }
 
-/* kvm_run, PIO data, dirty ring. */
+/* kvm_run, PIO data, dirty ring: as they lie in the VM's memfd. */
 static size_t vcpu_pages(const struct vm_object *vm)
 {
 	return 2 + vm->ring_bytes / PAGE;
+}
+
+/* With a space they lie as the client maps them. */
+static int map_pages(struct vcpu_object *vcpu)
+{
+	struct space *space = vcpu->vm->space;
+	int r;
+
+	if (!space) {
+		r = append_pages(vcpu->vm, vcpu_pages(vcpu->vm), &vcpu->pages, &vcpu->offset);
+		vcpu->dirty_ring = vcpu->pages + 2 * PAGE;
+		return r;
+	}
+	r = space->ops->pages_create(space, &vcpu->object, object_mmap_size(&vcpu->object) / PAGE,
+				     &vcpu->pages);
+	if (r)
+		return r;
+	vcpu->dirty_ring = vcpu->pages + KVM_DIRTY_LOG_PAGE_OFFSET * PAGE;
+	vcpu->mirror.ring = (struct kvm_coalesced_mmio_ring *)(vcpu->pages +
+							       KVM_COALESCED_MMIO_PAGE_OFFSET *
+								       PAGE);
+	return 0;
+}
+
+static void unmap_pages(struct vcpu_object *vcpu)
+{
+	struct space *space = vcpu->vm->space;
+
+	if (space)
+		space->ops->pages_destroy(space, &vcpu->object, vcpu->pages);
+	else
+		munmap(vcpu->pages, vcpu_pages(vcpu->vm) * PAGE);
 }
 
 int vcpu_object_create(struct vm_object *vm, uint32_t id, struct vcpu_object **out)
@@ -148,7 +196,7 @@ int vcpu_object_create(struct vm_object *vm, uint32_t id, struct vcpu_object **o
 	atomic_init(&vcpu->object.references, 1);
 	vcpu->vm = vm;
 	pthread_mutex_init(&vcpu->mutex, NULL);
-	r = append_pages(vm, vcpu_pages(vm), &vcpu->pages, &vcpu->offset);
+	r = map_pages(vcpu);
 	if (r)
 		goto free_object;
 	r = vcpu_create(vm->vm, id, (struct kvm_run *)vcpu->pages, vcpu->pages + PAGE,
@@ -156,13 +204,13 @@ int vcpu_object_create(struct vm_object *vm, uint32_t id, struct vcpu_object **o
 	if (r)
 		goto unmap_pages;
 	if (vm->ring_bytes)
-		vcpu_set_dirty_ring(vcpu->vcpu, vcpu->pages + 2 * PAGE, vm->ring_bytes);
+		vcpu_set_dirty_ring(vcpu->vcpu, vcpu->dirty_ring, vm->ring_bytes);
 	object_get(&vm->object);
 	*out = vcpu;
 	return 0;
 
 unmap_pages:
-	munmap(vcpu->pages, vcpu_pages(vm) * PAGE);
+	unmap_pages(vcpu);
 free_object:
 	pthread_mutex_destroy(&vcpu->mutex);
 	free(vcpu);
@@ -171,7 +219,7 @@ free_object:
 
 void vcpu_object_free(struct vcpu_object *vcpu)
 {
-	munmap(vcpu->pages, vcpu_pages(vcpu->vm) * PAGE);
+	unmap_pages(vcpu);
 	pthread_mutex_destroy(&vcpu->mutex);
 	free(vcpu);
 }

@@ -90,6 +90,13 @@ static struct vm_object *object_vm(const struct object *object)
 	}
 }
 
+struct space *object_space(const struct object *object)
+{
+	const struct vm_object *vm = object_vm(object);
+
+	return vm ? vm->space : NULL;
+}
+
 const struct log *object_log(const struct object *object)
 {
 	const struct vm_object *vm = object_vm(object);
@@ -98,6 +105,13 @@ const struct log *object_log(const struct object *object)
 }
 
 /* ---- ioctl ---- */
+
+/* Has the caller the address space that the VM is bound to? */
+static bool is_creator(const struct vm_object *vm, struct client *client)
+{
+	return vm->space ? vm->space->ops->is_callers(vm->space, client) :
+			   __atomic_load_n(vm->creator, __ATOMIC_RELAXED);
+}
 
 static long call_handler(const struct ioctl_row *row, struct ioctl_call *call, void *data)
 {
@@ -164,7 +178,7 @@ long object_ioctl(struct object *object, struct client *client, unsigned request
 	const struct ioctl_row *row;
 	long result;
 
-	if (vm && object->kind != OBJECT_STATS && !__atomic_load_n(vm->creator, __ATOMIC_RELAXED))
+	if (vm && object->kind != OBJECT_STATS && !is_creator(vm, client))
 		return -EIO;
 	row = ioctl_find(request, object->kind);
 	if (row && row->handler) {

@@ -35,8 +35,8 @@ struct object *system_open(struct fauxkvm *fauxkvm);
  * unknown or not valid on this kind of object (as x86 KVM: -EINVAL on /dev/kvm and vCPUs). Any
  * thread; blocks in KVM_RUN. The caller holds a reference to @object during the call.
  *
- * KVM's descriptors are bound to the address space that created the VM: in a child of fork(),
- * everything on them is -EIO. The child's references may be dropped; what they stand for stays.
+ * KVM's descriptors are bound to the address space that created the VM: in another process or a
+ * child of fork(), everything on them is -EIO. The child's references may be dropped; what they stand for stays.
  */
 long object_ioctl(struct object *object, struct client *client, unsigned request,
 		  unsigned long argument);
@@ -79,6 +79,9 @@ int object_fallocate(struct object *object, int mode, off_t offset, off_t bytes)
  * kinds. Any thread or signal handler.
  */
 void object_kick(struct object *object);
+
+/* The space of the VM that the object belongs to; NULL: there is none. */
+struct space *object_space(const struct object *object);
 
 const char *object_kind_name(enum object_kind kind);
 

@@ -18,10 +18,10 @@ static struct region *region_of(struct vm_object *vm, uint32_t slot)
 	return &vm->regions[as * MEMORY_SLOTS_MAX + number];
 }
 
-static void region_remove(struct client *client, struct region *region)
+static void region_remove(struct vm_object *vm, struct region *region)
 {
-	if (client->ops->unmap)
-		client->ops->unmap(client, region->hva, region->bytes);
+	if (vm->space)
+		vm->space->ops->unmap(vm->space, region->hva, region->bytes);
 	region->bytes = 0;
 }
 
@@ -42,7 +42,9 @@ static int region_add(struct client *client, const struct kvm_userspace_memory_r
 static bool range_mappable(const struct kvm_userspace_memory_region2 *args)
 {
 	return !((args->userspace_addr | args->memory_size) & ~GUEST_PAGE_MASK) &&
-	       args->userspace_addr + args->memory_size >= args->userspace_addr;
+	       args->memory_size <= MEMORY_SLOT_PAGES_MAX * GUEST_PAGE_SIZE &&
+	       args->userspace_addr <= MEMORY_HVA_END &&
+	       args->memory_size <= MEMORY_HVA_END - args->userspace_addr;
 }
 
 /* Adds the guest_memfd that @fd of the client is, or what is wrong with it. */
@@ -105,7 +107,7 @@ static long set_region(struct ioctl_call *call, const struct kvm_userspace_memor
 	}
 	r = memory_change_region(vm->vm->memory, &slot);
 	if (region && region->bytes && (r ? added : !args->memory_size))
-		region_remove(call->client, region);
+		region_remove(vm, region);
 out:
 	pthread_mutex_unlock(&vm->regions_lock);
 	if (file)

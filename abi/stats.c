@@ -110,6 +110,7 @@ static uint8_t *lay_out(const struct stats_object *stats, size_t *bytes)
 		.desc_offset = sizeof(header) + NAME_BYTES,
 		.data_offset = sizeof(header) + NAME_BYTES + count * DESCRIPTOR_BYTES,
 	};
+	int pid = stats->vm->space ? stats->vm->space->pid : getpid();
 	uint8_t *file;
 	size_t i;
 
@@ -119,10 +120,10 @@ static uint8_t *lay_out(const struct stats_object *stats, size_t *bytes)
 		return NULL;
 	memcpy(file, &header, sizeof(header));
 	if (stats->vcpu)
-		snprintf((char *)file + header.id_offset, NAME_BYTES, "kvm-%d/vcpu-%u", getpid(),
+		snprintf((char *)file + header.id_offset, NAME_BYTES, "kvm-%d/vcpu-%u", pid,
 			 stats->vcpu->id);
 	else
-		snprintf((char *)file + header.id_offset, NAME_BYTES, "kvm-%d", getpid());
+		snprintf((char *)file + header.id_offset, NAME_BYTES, "kvm-%d", pid);
 	for (i = 0; i < count; i++) {
 		const struct kvm_stats_desc descriptor = {
 			.flags = list[i].flags,

@@ -22,7 +22,7 @@ long ioctl_system_create_vm(struct ioctl_call *call)
 
 	if (call->argument >= 64 || !(VM_TYPES >> call->argument & 1))
 		return -EINVAL;
-	r = vm_object_create(system->fauxkvm, call->argument, &vm);
+	r = vm_object_create(system->fauxkvm, call->client, call->argument, &vm);
 	return r ? r : object_install(call, &vm->object);
 }
 

@@ -8,6 +8,8 @@
 
 /* ---- KVM_RUN ---- */
 
+#define NO_FAULT (~0ull)
+
 static bool client_signal_pending(void *opaque)
 {
 	struct client *client = opaque;
@@ -15,15 +17,43 @@ static bool client_signal_pending(void *opaque)
 	return client->ops->signal_pending(client);
 }
 
-static long run(struct vcpu *vcpu)
+/* The guest touched memory that the client has, or has again, but that is not visible here. */
+static long fault_in(struct vcpu_object *object, struct client *client)
 {
+	uint64_t gpa = object->vcpu->fault_gpa;
+	struct memory *memory = object->vcpu->vm->memory;
+	const struct memslot *slot;
+	struct memslots *slots;
+	uint8_t *hva = NULL;
+
+	if (!object->vm->space || gpa == NO_FAULT)
+		return -EFAULT;
+	slots = memory_slots_get(memory);
+	slot = memslots_lookup(slots, object->vcpu->mmu.as, gpa);
+	if (slot)
+		hva = slot->hva + (gpa - slot->gpa);
+	memslots_put(slots);
+	return hva ? client->ops->fault_in(client, hva) : -EFAULT;
+}
+
+static long run(struct vcpu_object *object, struct client *client)
+{
+	struct vcpu *vcpu = object->vcpu;
 	/* An AP that waits for INIT keeps waiting whatever is in kvm_run, as the kernel's. */
 	bool waits_for_init = vcpu->state.mp_state == KVM_MP_STATE_UNINITIALIZED;
 	long r = waits_for_init ? 0 : vcpu_sync_in(vcpu);
 
 	if (r)
 		return r;
-	r = vcpu_run(vcpu);
+	do {
+		vcpu->fault_gpa = NO_FAULT;
+		r = vcpu_run(vcpu);
+		if (r != -EFAULT)
+			break;
+		r = fault_in(object, client);
+	} while (!r);
+	if (object->mirror.ring)
+		bus_sync_coalesced(vcpu->vm->bus);
 	vcpu_sync_out(vcpu);
 	return r;
 }
@@ -39,9 +69,12 @@ long ioctl_vcpu_run(struct ioctl_call *call)
 		return -EINVAL;
 	vcpu->signal_pending = client_signal_pending;
 	vcpu->signal_opaque = client;
-	if (object->has_signal_mask)
-		client->ops->signal_mask(client, &object->signal_mask);
-	r = run(vcpu);
+	if (object->has_signal_mask) {
+		r = client->ops->signal_mask(client, &object->signal_mask);
+		if (r)
+			return r;
+	}
+	r = run(object, client);
 	if (object->has_signal_mask)
 		client->ops->signal_mask(client, NULL);
 	return r;

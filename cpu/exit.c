@@ -107,6 +107,7 @@ void exit_memory_fault(struct vcpu *vcpu, uint64_t gpa, uint64_t bytes, uint64_t
 	struct memory_fault fault = { .flags = flags, .gpa = gpa, .size = bytes };
 
 	vcpu->run->exit_reason = KVM_EXIT_MEMORY_FAULT;
+	vcpu->fault_gpa = gpa;
 	memcpy((uint8_t *)vcpu->run + offsetof(struct kvm_run, hw), &fault, sizeof(fault));
 	vcpu->run_error = -EFAULT;
 }

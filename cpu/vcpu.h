@@ -90,6 +90,7 @@ struct vcpu {
 	struct replay replay;
 	uint64_t replay_rip;  /* where the last KVM_RUN left: answers are for this instruction */
 	int run_error;
+	uint64_t fault_gpa; /* of the last exit for host memory that is not there */
 	bool init_latched;    /* INIT that came in SMM: RSM lets it through */
 	bool unhalted;        /* KVM_HC_KICK_CPU came: the current or next HLT ends */
 	atomic_uint nmi_queue; /* NMIs since VCPU_REQUEST_NMI was last seen */

@@ -49,6 +49,19 @@ int bus_ioeventfd(struct bus *bus, const struct kvm_ioeventfd *args, int fd);
  * @ring is the page that the client maps (one a VM); set once before the first zone.
  */
 void bus_set_coalesced_ring(struct bus *bus, struct kvm_coalesced_mmio_ring *ring);
+
+/*
+ * A page of its own that shows the ring, where a client cannot map the ring's. Entries appear in
+ * all mirrors at once. What the client has taken out of one is taken out of the others when the
+ * next entry comes, or at bus_sync_coalesced(). A mirror stays until the bus is destroyed.
+ */
+struct coalesced_mirror {
+	struct kvm_coalesced_mmio_ring *ring;
+	uint32_t first; /* of the ring, as we last saw or wrote it */
+	struct coalesced_mirror *next;
+};
+void bus_add_coalesced_mirror(struct bus *bus, struct coalesced_mirror *mirror);
+void bus_sync_coalesced(struct bus *bus);
 int bus_coalesced_register(struct bus *bus, const struct kvm_coalesced_mmio_zone *zone);
 int bus_coalesced_unregister(struct bus *bus, const struct kvm_coalesced_mmio_zone *zone);
 

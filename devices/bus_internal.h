@@ -23,6 +23,7 @@ struct bus {
 
 	pthread_mutex_t ring_lock; /* producers of the coalesced ring */
 	struct kvm_coalesced_mmio_ring *ring;
+	struct coalesced_mirror *mirrors; /* under ring_lock */
 };
 
 /* Inside the gate. True: the write ended here. */

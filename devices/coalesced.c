@@ -21,6 +21,56 @@ static bool zone_holds(const struct kvm_coalesced_mmio_zone *zone, uint64_t addr
 	       bytes <= zone->size - (address - zone->addr);
 }
 
+/* ---- mirrors: under ring_lock ---- */
+
+/* The place up to which the client has taken entries out of any of them. */
+static void mirrors_collect(struct bus *bus)
+{
+	struct coalesced_mirror *mirror;
+	uint32_t first;
+
+	for (mirror = bus->mirrors; mirror; mirror = mirror->next) {
+		first = __atomic_load_n(&mirror->ring->first, __ATOMIC_ACQUIRE);
+		if (first == mirror->first)
+			continue;
+		mirror->first = first;
+		bus->ring->first = first;
+	}
+	for (mirror = bus->mirrors; mirror; mirror = mirror->next) {
+		if (mirror->first == bus->ring->first)
+			continue;
+		mirror->first = bus->ring->first;
+		__atomic_store_n(&mirror->ring->first, mirror->first, __ATOMIC_RELEASE);
+	}
+}
+
+static void mirrors_put(struct bus *bus, uint32_t last)
+{
+	struct coalesced_mirror *mirror;
+
+	for (mirror = bus->mirrors; mirror; mirror = mirror->next) {
+		mirror->ring->coalesced_mmio[last] = bus->ring->coalesced_mmio[last];
+		__atomic_store_n(&mirror->ring->last, (last + 1) % RING_ENTRIES, __ATOMIC_RELEASE);
+	}
+}
+
+void bus_add_coalesced_mirror(struct bus *bus, struct coalesced_mirror *mirror)
+{
+	pthread_mutex_lock(&bus->ring_lock);
+	memcpy(mirror->ring, bus->ring, RING_PAGE);
+	mirror->first = bus->ring->first;
+	mirror->next = bus->mirrors;
+	bus->mirrors = mirror;
+	pthread_mutex_unlock(&bus->ring_lock);
+}
+
+void bus_sync_coalesced(struct bus *bus)
+{
+	pthread_mutex_lock(&bus->ring_lock);
+	mirrors_collect(bus);
+	pthread_mutex_unlock(&bus->ring_lock);
+}
+
 static bool ring_put(struct bus *bus, enum bus_kind kind, uint64_t address, const void *data,
 		     unsigned bytes)
 {
@@ -35,12 +85,14 @@ static bool ring_put(struct bus *bus, enum bus_kind kind, uint64_t address, cons
 
 	memcpy(entry.data, data, bytes);
 	pthread_mutex_lock(&bus->ring_lock);
+	mirrors_collect(bus);
 	/* The client can write both indices at any time, with any value. */
 	last = __atomic_load_n(&ring->last, __ATOMIC_RELAXED);
 	if (last < RING_ENTRIES &&
 	    (last + 1) % RING_ENTRIES != __atomic_load_n(&ring->first, __ATOMIC_ACQUIRE)) {
 		ring->coalesced_mmio[last] = entry;
 		__atomic_store_n(&ring->last, (last + 1) % RING_ENTRIES, __ATOMIC_RELEASE);
+		mirrors_put(bus, last);
 		put = true;
 	}
 	pthread_mutex_unlock(&bus->ring_lock);

@@ -25,6 +25,8 @@
 #define MEMORY_SLOTS_MAX 32764      /* KVM_CAP_NR_MEMSLOTS */
 #define MEMORY_ADDRESS_SPACES 2     /* KVM_CAP_MULTI_ADDRESS_SPACE: the second is SMM's */
 #define MEMORY_SLOT_PAGES_MAX ((1ull << 31) - 1)
+/* End of the user half of the host's address space, as access_ok() sees it (4-level paging). */
+#define MEMORY_HVA_END 0x7ffffffff000ull
 
 #ifndef KVM_MEM_GUEST_MEMFD
 #define KVM_MEM_GUEST_MEMFD (1UL << 2)

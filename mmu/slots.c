@@ -7,9 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* End of the user half of the host's address space, as access_ok() sees it (4-level paging). */
-#define HOST_USER_END 0x7ffffffff000ull
-
 /* From here an array is a mapping of its own, so that huge slots need no commit charge. */
 #define MAP_THRESHOLD (128 * 1024)
 
@@ -250,7 +247,7 @@ static int region_check(const struct memory *memory, const struct memory_region 
 		return -EINVAL;
 	if ((region->size | region->gpa | region->hva) & offset)
 		return -EINVAL;
-	if (region->hva > HOST_USER_END || region->size > HOST_USER_END - region->hva)
+	if (region->hva > MEMORY_HVA_END || region->size > MEMORY_HVA_END - region->hva)
 		return -EINVAL;
 	if ((region->flags & KVM_MEM_GUEST_MEMFD) &&
 	    ((region->offset & offset) || region->offset + region->size < region->offset))

@@ -70,13 +70,6 @@ static int map(struct client *client, uint64_t address, uint64_t bytes, uint8_t 
 	return 0;
 }
 
-static void unmap(struct client *client, uint8_t *hva, uint64_t bytes)
-{
-	(void)client;
-	(void)hva;
-	(void)bytes;
-}
-
 static int get_fd(struct client *client, int fd)
 {
 	long own;
@@ -144,7 +137,7 @@ static uint64_t change_mask(int how, const uint64_t *set)
 	return before;
 }
 
-static void signal_mask(struct client *client, const uint64_t *set)
+static int signal_mask(struct client *client, const uint64_t *set)
 {
 	struct thread_client *c = (struct thread_client *)client;
 	uint64_t mask, newly_let_in;
@@ -152,7 +145,7 @@ static void signal_mask(struct client *client, const uint64_t *set)
 
 	/* The way back is leave_run()'s, when no lock of the core is held. */
 	if (!set)
-		return;
+		return 0;
 	/* Less what only a deferred signal has blocked meanwhile. */
 	c->own_mask = change_mask(SIG_BLOCK, NULL) & ~c->deferred;
 	mask = *set & ~SIGNALS_OF_GUARD;
@@ -163,6 +156,7 @@ static void signal_mask(struct client *client, const uint64_t *set)
 			signals_stand_by(signo);
 	c->masked = true;
 	change_mask(SIG_SETMASK, &mask);
+	return 0;
 }
 
 static void enter_run(struct object *vcpu)
@@ -221,7 +215,6 @@ static const struct client_ops ops = {
 	.copy_in = copy_in,
 	.copy_out = copy_out,
 	.map = map,
-	.unmap = unmap,
 	.get_fd = get_fd,
 	.get_object = get_object,
 	.install = install,

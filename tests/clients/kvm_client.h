@@ -189,6 +189,8 @@ uint64_t vcpu_expect_mmio_at(struct vcpu *vcpu, bool write, uint64_t gpa, unsign
 void vcpu_answer_mmio(struct vcpu *vcpu, uint64_t data);
 
 uint64_t now_ns(void);
+/* What time limits are multiplied with: CLIENT_TIME_SCALE, for a slow machine; 1 without it. */
+unsigned int time_scale(void);
 void sleep_ms(unsigned int ms);
 
 #endif

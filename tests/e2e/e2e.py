@@ -63,8 +63,8 @@ def initramfs(path, flavour, script, files=()):
     extra = cpio.Archive()
     if script is not None:
         extra.file("test.sh", script.encode())
-    for name, data in files:
-        extra.file(name, data)
+    for name, data, *mode in files:
+        extra.file(name, data, *mode)
     shutil.copy(asset(flavour, "base.cpio"), path)
     with open(path, "ab") as out:
         out.write(extra.finish())
@@ -281,6 +281,11 @@ class Guest:
                 names = open_files(pid)
                 check(not any(name == "/dev/kvm" or name.startswith("anon_inode:kvm-")
                               for name in names), f"the machine's own /dev/kvm is in use: {names}")
+
+    @property
+    def text(self):
+        with self._arrived:
+            return self._text
 
     def skip(self):
         """Forget what the console has said up to now."""

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The caller of the core: a thread of another process, which sleeps in ioctl() until we answer.
+ *
+ * Signals: the kernel tells with FUSE_INTERRUPT that one waits, once for a request, and lets the
+ * thread go only when we answer. For KVM_SET_SIGNAL_MASK the thread's mask itself is exchanged: it
+ * is stopped on its way out and made to call again, with the mask from the entry of that second
+ * call to its exit, so that no handler runs with it. The thread that serves the first call sees to
+ * that, another one serves the second.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cuse/daemon.h"
+
+#define STOP_TIMEOUT_S 5
+
+/* A thread whose next KVM_RUN finds the mask of KVM_SET_SIGNAL_MASK in effect. */
+struct masked {
+	struct masked *next;
+	pid_t tid;
+};
+
+/* The space of one VM. */
+struct vm_space {
+	struct space space; /* first */
+	struct process *process;
+	uid_t uid;
+};
+
+static struct request *request_of(struct client *client)
+{
+	return (struct request *)client;
+}
+
+/* ---- memory ---- */
+
+typedef ssize_t transfer_function(pid_t, const struct iovec *, unsigned long, const struct iovec *,
+				  unsigned long, unsigned long);
+
+static int transfer(struct client *client, transfer_function *function, void *here,
+		    uint64_t address, size_t bytes)
+{
+	struct request *request = request_of(client);
+	struct iovec ours = { here, bytes }, theirs = { (void *)address, bytes };
+	ssize_t n;
+
+	if (!bytes)
+		return 0;
+	process_touch(request);
+	n = function(request->tid, &ours, 1, &theirs, 1, 0);
+	process_touched(request);
+	return n == (ssize_t)bytes ? 0 : -EFAULT;
+}
+
+static int copy_in(struct client *client, void *dst, uint64_t address, size_t bytes)
+{
+	return transfer(client, process_vm_readv, dst, address, bytes);
+}
+
+static int copy_out(struct client *client, uint64_t address, const void *src, size_t bytes)
+{
+	return transfer(client, process_vm_writev, (void *)src, address, bytes);
+}
+
+/* ---- descriptors ---- */
+
+static int get_fd_of(struct request *request, int fd)
+{
+	int own;
+
+	if (fd < 0 || !request->process)
+		return -EBADF;
+	own = syscall(SYS_pidfd_getfd, request->process->pidfd, fd, 0);
+	return own < 0 ? -EBADF : own;
+}
+
+static int get_fd(struct client *client, int fd)
+{
+	return get_fd_of(request_of(client), fd);
+}
+
+static struct object *get_object(struct client *client, int fd)
+{
+	int own = get_fd_of(request_of(client), fd);
+	struct object *object = NULL;
+
+	if (own >= 0) {
+		object = mount_object(own);
+		close(own);
+	}
+	return object;
+}
+
+static void answer(struct request *request, long result)
+{
+	/* After this no interrupt can reach the request. */
+	fuse_req_interrupt_func(request->fuse, NULL, NULL);
+	if (result < 0)
+		fuse_reply_err(request->fuse, -result);
+	else
+		fuse_reply_ioctl(request->fuse, result, NULL, 0);
+}
+
+int request_capture(struct request *request)
+{
+	struct tracee *tracee;
+	int r;
+
+	if (request->tracee)
+		return 0;
+	r = tracee_begin(request->tid, &tracee);
+	if (r)
+		return r;
+	answer(request, 0);
+	/* Whatever comes now, it is answered. */
+	request->tracee = tracee;
+	return tracee_wait(tracee);
+}
+
+static int install(struct client *client, struct object *object)
+{
+	struct request *request = request_of(client);
+	struct file *file;
+	int fd = file_open(object, &file), pidfd, r;
+
+	if (fd < 0)
+		return fd;
+	r = request_capture(request);
+	if (!r) {
+		pidfd = request->process ? dup(request->process->pidfd) :
+					   syscall(SYS_pidfd_open, proc_tgid(request->tid), 0);
+		r = pidfd < 0 ? -EMFILE :
+				tracee_install(request->tracee, pidfd, fd,
+					       object_close_on_exec(object));
+		if (pidfd >= 0)
+			close(pidfd);
+	}
+	if (r < 0)
+		file_disown(file);
+	close(fd);
+	return r;
+}
+
+/* ---- signals ---- */
+
+static void on_interrupt(fuse_req_t fuse, void *opaque)
+{
+	struct request *request = opaque;
+
+	(void)fuse;
+	atomic_store(&request->interrupted, true);
+	object_kick(request->object);
+}
+
+static bool signal_pending(struct client *client)
+{
+	return atomic_load(&request_of(client)->interrupted) || atomic_load(&daemon_stopping);
+}
+
+static void masked_add(struct process *process, struct masked *masked)
+{
+	pthread_mutex_lock(&process->lock);
+	masked->next = process->masked;
+	process->masked = masked;
+	pthread_mutex_unlock(&process->lock);
+}
+
+/* Takes the thread out of the list: was it there? */
+static bool masked_take(struct process *process, pid_t tid)
+{
+	struct masked **at;
+	bool found;
+
+	pthread_mutex_lock(&process->lock);
+	for (at = &process->masked; *at; at = &(*at)->next)
+		if ((*at)->tid == tid)
+			break;
+	found = *at;
+	if (found)
+		*at = (*at)->next;
+	pthread_mutex_unlock(&process->lock);
+	return found;
+}
+
+static int signal_mask(struct client *client, const uint64_t *set)
+{
+	struct request *request = request_of(client);
+
+	if (!set)
+		return 0;
+	if (!masked_take(request->process, request->tid)) {
+		request->wants_mask = true;
+		request->wanted_mask = *set;
+		return -EINTR;
+	}
+	/* What waited before must not be overtaken by the guest's first instructions. */
+	if (proc_pending(request->tid, NULL))
+		atomic_store(&request->interrupted, true);
+	return 0;
+}
+
+/* ---- spaces ---- */
+
+static struct vm_space *vm_space(struct space *space)
+{
+	return (struct vm_space *)space;
+}
+
+static bool is_callers(struct space *space, struct client *client)
+{
+	return request_of(client)->process == vm_space(space)->process;
+}
+
+static void unmap(struct space *space, uint8_t *hva, uint64_t bytes)
+{
+	memory_unmap(vm_space(space)->process, hva, bytes);
+}
+
+static int pages_create(struct space *space, struct object *vcpu, size_t count, uint8_t **pages)
+{
+	(void)space;
+	return mount_pages_create(vcpu, count, pages);
+}
+
+static void pages_destroy(struct space *space, struct object *vcpu, uint8_t *pages)
+{
+	(void)space;
+	mount_pages_destroy(vcpu, pages);
+}
+
+static void space_destroy(struct space *space)
+{
+	struct vm_space *s = vm_space(space);
+
+	limits_give_vm(s->uid);
+	process_put(s->process);
+	free(s);
+}
+
+static const struct space_ops space_ops = {
+	.is_callers = is_callers,
+	.unmap = unmap,
+	.pages_create = pages_create,
+	.pages_destroy = pages_destroy,
+	.destroy = space_destroy,
+};
+
+static int space_create(struct client *client, struct space **out)
+{
+	struct request *request = request_of(client);
+	struct vm_space *space = calloc(1, sizeof(*space));
+	int r;
+
+	if (!space)
+		return -ENOMEM;
+	space->uid = request->uid;
+	r = limits_take_vm(space->uid);
+	if (r)
+		goto free_space;
+	r = process_get(request->tid, request->uid, &space->process);
+	if (r)
+		goto give_vm;
+	space->space.ops = &space_ops;
+	space->space.pid = space->process->pid;
+	*out = &space->space;
+	return 0;
+
+give_vm:
+	limits_give_vm(space->uid);
+free_space:
+	free(space);
+	return r;
+}
+
+/* ---- the end ---- */
+
+/* All calls in progress. */
+static pthread_mutex_t calls_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t calls_changed = PTHREAD_COND_INITIALIZER;
+static struct request *calls;
+
+static void call_begins(struct request *request)
+{
+	pthread_mutex_lock(&calls_lock);
+	request->all_next = calls;
+	request->all_previous = &calls;
+	if (calls)
+		calls->all_previous = &request->all_next;
+	calls = request;
+	pthread_mutex_unlock(&calls_lock);
+}
+
+static void call_ends(struct request *request)
+{
+	pthread_mutex_lock(&calls_lock);
+	*request->all_previous = request->all_next;
+	if (request->all_next)
+		request->all_next->all_previous = request->all_previous;
+	pthread_cond_broadcast(&calls_changed);
+	pthread_mutex_unlock(&calls_lock);
+}
+
+void clients_stop(void)
+{
+	const struct request *request;
+	struct timespec until;
+	int r = 0;
+
+	atomic_store(&daemon_stopping, true);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += STOP_TIMEOUT_S;
+	pthread_mutex_lock(&calls_lock);
+	while (calls && !r) {
+		for (request = calls; request; request = request->all_next)
+			object_kick(request->object);
+		r = pthread_cond_timedwait(&calls_changed, &calls_lock, &until);
+	}
+	if (calls)
+		LOG(WARN, "not all calls have ended");
+	pthread_mutex_unlock(&calls_lock);
+}
+
+/* ---- the calls ---- */
+
+static const struct client_ops ops = {
+	.copy_in = copy_in,
+	.copy_out = copy_out,
+	.map = memory_map,
+	.get_fd = get_fd,
+	.get_object = get_object,
+	.install = install,
+	.signal_pending = signal_pending,
+	.signal_mask = signal_mask,
+	.space_create = space_create,
+	.fault_in = memory_fault_in,
+};
+
+/*
+ * Was it interrupted before it began, and not by a signal (by a debugger, or by us)? The kernel
+ * will not tell of a signal again: the call has to be made anew.
+ */
+static bool interrupted_by_nothing(struct request *request)
+{
+	return atomic_load(&request->interrupted) && !proc_pending(request->tid, NULL) &&
+	       !atomic_load(&daemon_stopping);
+}
+
+/* The thread is stopped: its call ends now. */
+static void end_captured(struct request *request, long result)
+{
+	if (request->restart)
+		tracee_end_restart(request->tracee);
+	else
+		tracee_end(request->tracee, result);
+}
+
+/* KVM_RUN is called again with the other mask. The call that has come here lasts until then. */
+static void run_masked(struct request *request)
+{
+	struct masked masked = { .tid = request->tid };
+	int r;
+
+	r = request_capture(request);
+	if (!request->tracee) {
+		process_leave(request);
+		answer(request, r);
+		return;
+	}
+	if (!r) {
+		masked_add(request->process, &masked);
+		r = tracee_run_masked(request->tracee, request->wanted_mask);
+		/* If it never came. */
+		masked_take(request->process, request->tid);
+	}
+	process_leave(request);
+	if (r)
+		tracee_end(request->tracee, r);
+	else
+		tracee_end_masked(request->tracee);
+}
+
+static void finish(struct request *request, long result)
+{
+	if (atomic_load(&daemon_stopping) && result == -EINTR)
+		result = -EIO;
+	if (request->wants_mask && result == -EINTR) {
+		run_masked(request);
+		return;
+	}
+	/* If that fails there is a debugger, who finds an interrupted call. */
+	if (request->restart)
+		request_capture(request);
+	process_leave(request);
+	if (request->tracee)
+		end_captured(request, result);
+	else
+		answer(request, result);
+}
+
+void client_ioctl(fuse_req_t fuse, struct object *object, unsigned number, unsigned long argument)
+{
+	const struct fuse_ctx *context = fuse_req_ctx(fuse);
+	bool run = number == KVM_RUN && object->kind == OBJECT_VCPU;
+	struct request request = {
+		.client.ops = &ops,
+		.fuse = fuse,
+		.tid = context->pid,
+		.uid = context->uid,
+		.object = object,
+	};
+	struct space *space = object_space(object);
+	long result;
+
+	/* 0: the caller is not in our PID namespace or one below it. */
+	if (atomic_load(&daemon_stopping) || !request.tid) {
+		fuse_reply_err(fuse, EIO);
+		return;
+	}
+	result = limits_take_request(request.uid);
+	if (result) {
+		fuse_reply_err(fuse, -result);
+		return;
+	}
+	/* The VM may end with this call, the process must not. */
+	object_get(object);
+	call_begins(&request);
+	if (space && process_is(vm_space(space)->process, request.tid))
+		request.process = vm_space(space)->process;
+	process_enter(&request);
+	if (run)
+		fuse_req_interrupt_func(fuse, on_interrupt, &request);
+	if (run && interrupted_by_nothing(&request)) {
+		request.restart = true;
+		result = -EINTR;
+	} else {
+		result = object_ioctl(object, &request.client, number, argument);
+	}
+	finish(&request, result);
+	call_ends(&request);
+	object_put(object);
+	limits_give_request(request.uid);
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The room's own: fauxkvmd, /dev/kvm for a whole machine.
+ *
+ * /dev/kvm is a character device made with CUSE (device.c) or a file of the mount bound to a path.
+ * VMs are further opens of the device. All other descriptors are files of a FUSE mount that has no
+ * path (mount.c): their ioctls come here with the caller's thread, and mmap() of a vCPU's file
+ * shows pages of the page cache that the daemon has mapped too. Each request is served from start to end by one thread of a pool (pool.c).
+ *
+ * The caller is a thread of another process (client.c). It sleeps in its ioctl() meanwhile, so its
+ * number stays its own. For what only it can do itself, it is answered early, stopped on its way to
+ * user mode and made to execute system calls (tracee.c): to take a new descriptor, and to replace
+ * private memory by shared memory of the same content (convert.c).
+ *
+ * Locks, in this order: those of the core; the process's; mount.c's and
+ * limits.c's own. A thread that is stopped is never waited for with a lock that its own or another
+ * thread's request needs to be answered: see process_freeze().
+ */
+#ifndef FAUXKVM_CUSE_DAEMON_H
+#define FAUXKVM_CUSE_DAEMON_H
+
+#define FUSE_USE_VERSION 35
+#include <cuse_lowlevel.h>
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "abi/object.h"
+#include "util/log.h"
+
+#define PAGE ((size_t)4096)
+
+struct daemon_options {
+	const char *device_name; /* below /dev */
+	const char *file;        /* a path for a file of the mount; NULL: CUSE */
+	mode_t mode;
+	const char *group;
+	const char *engine;
+	bool foreground;
+	bool replace;
+	bool confine;
+	unsigned max_vms;     /* of one user */
+	uint64_t max_memory;  /* of one user's VMs, bytes */
+	int log_level;
+};
+
+extern struct log daemon_log;
+extern struct fauxkvm *daemon_core;
+/* The end has begun: every request is answered with -EIO. */
+extern atomic_bool daemon_stopping;
+
+#define LOG(level, ...) log_printf(&daemon_log, LOG_LEVEL_##level, __VA_ARGS__)
+
+/* ---- pool.c: the threads that serve a session ---- */
+
+/* Starts serving. One thread at least always waits for requests. 0 or negative errno. */
+int pool_start(struct fuse_session *session);
+/* The calling thread of a pool ends after the request that it serves; another takes its place. */
+void pool_retire(void);
+
+/* ---- file.c: open file descriptions ---- */
+
+struct node;
+
+/* What the kernel knows by its address from an open to the release. */
+struct file {
+	struct object *object; /* its reference, under file.c's lock; NULL: none */
+	struct node *node;     /* of the mount; NULL: not there */
+	uint64_t charged;      /* bytes that fallocate() has taken, under its lock too, on */
+	uid_t uid;             /* this user's account */
+};
+
+/* NULL: no memory. Takes over the reference to @object on success. */
+struct file *file_create(struct object *object);
+/* For an open() that is to find @file: to be called before and after it, by the same thread. */
+void file_expect(struct file *file);
+/* True: it has been found, and the kernel will release it. */
+bool file_was_expected(struct file *file);
+/* The file that the thread @tid of ours expects, or NULL. */
+struct file *file_expected_by(pid_t tid);
+/* Nobody but us ever had it: the reference is the caller's again. */
+void file_disown(struct file *file);
+/* Puts @bytes more, but no more than @most in all, on the account of @uid. */
+int file_charge(struct file *file, uid_t uid, uint64_t bytes, uint64_t most);
+/* The object with a new reference, or NULL. */
+struct object *file_object(struct file *file);
+/* The release. */
+void file_destroy(struct file *file);
+
+/*
+ * A descriptor of this process for @object, whose reference goes with it: when its last duplicate
+ * anywhere is closed.
+ */
+int file_open(struct object *object, struct file **file);
+
+/* ---- device.c: the CUSE device ---- */
+
+/* Makes /dev/NAME and serves it. 0 or negative errno, with the reason in the log. */
+int device_start(const struct daemon_options *options);
+/* The mode and owner that the options name. */
+/* Opens the device as @file. -ENODEV: there is no device. */
+int device_open(struct file *file);
+
+/* ---- mount.c: files without a path ---- */
+
+/* With options->file a file that is as /dev/kvm is bound to it. 0 or negative errno, logged. */
+int mount_start(const struct daemon_options *options);
+void mount_stop(void);
+/* Opens a new file for @file, or for a vCPU that of its pages. */
+int mount_open(struct file *file);
+/* A file has been released that had the node. */
+void mount_released(struct node *node);
+/* The object behind a descriptor of such a file, with a new reference, or NULL. */
+struct object *mount_object(int fd);
+/* The pages of a vCPU: space_ops. */
+int mount_pages_create(struct object *vcpu, size_t count, uint8_t **pages);
+void mount_pages_destroy(struct object *vcpu, uint8_t *pages);
+
+/* ---- process.c: address spaces that have VMs ---- */
+
+struct request;
+
+/* A part of a memslot's memory in this process. */
+struct window {
+	struct window *next;
+	uint64_t address; /* the client's */
+	uint64_t bytes;
+	uint8_t *hva;
+};
+
+struct process {
+	struct process *next;
+	unsigned references; /* under the list's lock */
+	pid_t pid;
+	int pidfd;
+	uid_t uid;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool frozen;              /* its memory must not be touched, its threads not answered */
+	unsigned touching;        /* requests that read or write its memory just now */
+	struct request *requests; /* its threads that wait for us */
+	struct window *windows;   /* of all its VMs */
+	struct masked *masked;    /* see client.c */
+};
+
+/* A call of a client's thread, for as long as the thread waits for it. */
+struct request {
+	struct client client; /* first */
+	fuse_req_t fuse;
+	pid_t tid;
+	uid_t uid;
+	struct object *object;
+	struct process *process;         /* NULL: the object has none */
+	struct request *next, **previous; /* of the process */
+	struct request *all_next, **all_previous;
+	atomic_bool interrupted;
+	bool freezes; /* has frozen the process */
+	bool restart; /* the client is to make the call again */
+	bool wants_mask; /* KVM_RUN is to be called again, with this one: */
+	uint64_t wanted_mask;
+	struct tracee *tracee; /* has been answered and is stopped; NULL: still waits */
+};
+
+/* The process of @tid, with a reference; made if it is not known yet. 0 or negative errno. */
+int process_get(pid_t tid, uid_t uid, struct process **process);
+void process_put(struct process *process);
+/* Is it the address space of @tid? */
+bool process_is(const struct process *process, pid_t tid);
+
+/* A request of the process comes, and is about to be answered. Both wait while it is frozen. */
+void process_enter(struct request *request);
+void process_leave(struct request *request);
+/*
+ * From here to process_thaw() no thread of the process executes but the caller of @request, which
+ * has to be captured afterwards. 0, or -EBUSY: a thread does not stop.
+ */
+struct freezer;
+int process_freeze(struct request *request, struct freezer **freezer);
+void process_thaw(struct request *request, struct freezer *freezer);
+/* Reading or writing the process's memory: not while it is frozen, unless by @request. */
+void process_touch(struct request *request);
+void process_touched(struct request *request);
+
+/* ---- proc.c: what /proc says ---- */
+
+struct vma {
+	uint64_t start, end, offset;
+	unsigned device_major, device_minor;
+	uint64_t inode;
+	int protection; /* PROT_* */
+	bool shared;
+	bool file; /* has one behind it, shared or private */
+};
+
+/* The mappings that meet [@start, @end), from malloc(): 0 or negative errno. */
+int proc_vmas(pid_t tid, uint64_t start, uint64_t end, struct vma **vmas, size_t *count);
+/* The thread group's number, 0: gone. */
+pid_t proc_tgid(pid_t tid);
+/* Signals that wait for the thread and that @blocked lets in; with NULL its own mask. */
+uint64_t proc_pending(pid_t tid, const uint64_t *blocked);
+/* Is it gone or a zombie? */
+bool proc_dead(pid_t tid);
+
+/* ---- tracee.c ---- */
+
+struct tracee;
+
+/*
+ * To be called in this order, all by one thread. Begins: @tid will stop before it is back in user
+ * mode. It must wait in a system call of ours now.
+ */
+int tracee_begin(pid_t tid, struct tracee **tracee);
+/* It has been answered: waits until it has stopped. -ESRCH: it is dead. */
+int tracee_wait(struct tracee *tracee);
+/* Executes a system call in it: its result, -ESRCH: it is dead. */
+long tracee_call_with(struct tracee *tracee, long number, const uint64_t arguments[6]);
+#define tracee_call(tracee, number, ...)                                                           \
+	tracee_call_with(tracee, number, (const uint64_t[6]){ __VA_ARGS__ })
+/* A page of its memory for arguments, made on the first call: 0, or negative errno. */
+int tracee_scratch(struct tracee *tracee, uint64_t *address);
+int tracee_write(struct tracee *tracee, uint64_t address, const void *data, size_t bytes);
+int tracee_read(struct tracee *tracee, uint64_t address, void *data, size_t bytes);
+/* Lets it go with @result of its system call; or it makes the call again. Frees @tracee. */
+void tracee_end(struct tracee *tracee, long result);
+void tracee_end_restart(struct tracee *tracee);
+/*
+ * Makes the call again, with the signal mask @mask while it is in the kernel; returns when that
+ * call is at its end. Then tracee_end_masked(). -ESRCH: it is dead; then tracee_end().
+ */
+int tracee_run_masked(struct tracee *tracee, uint64_t mask);
+void tracee_end_masked(struct tracee *tracee);
+/* A descriptor of ours becomes one of its: the number or negative errno. */
+int tracee_install(struct tracee *tracee, int pidfd, int fd, bool cloexec);
+
+/* ---- memory.c, convert.c ---- */
+
+int memory_map(struct client *client, uint64_t address, uint64_t bytes, uint8_t **hva);
+void memory_unmap(struct process *process, uint8_t *hva, uint64_t bytes);
+int memory_fault_in(struct client *client, uint8_t *hva);
+/* Shows [@start, @end) of the client's in the window, as far as it is shared. */
+int memory_attach(struct request *request, const struct window *window, uint64_t start,
+		  uint64_t end, bool *private_left);
+/* Turns private memory in [@start, @end) into shared memory. 0 or negative errno. */
+int convert_range(struct request *request, uint64_t start, uint64_t end);
+
+/* ---- client.c ---- */
+
+/* Serves one ioctl: answers it in every case. */
+void client_ioctl(fuse_req_t fuse, struct object *object, unsigned request, unsigned long argument);
+/* Ends every KVM_RUN with -EIO, and waits until all callers have been answered. */
+void clients_stop(void);
+/* Answers the caller early and stops it. 0 or negative errno. */
+int request_capture(struct request *request);
+
+/* ---- limits.c: what one user may have ---- */
+
+void limits_set(unsigned vms, uint64_t memory);
+int limits_take_vm(uid_t uid);
+void limits_give_vm(uid_t uid);
+int limits_take_memory(uid_t uid, uint64_t bytes);
+void limits_give_memory(uid_t uid, uint64_t bytes);
+/* Requests in progress, which each occupy a thread. */
+int limits_take_request(uid_t uid);
+void limits_give_request(uid_t uid);
+
+/* ---- confine.c ---- */
+
+/* Gives up what is not needed any more. 0 or negative errno, logged. */
+int confine(const struct daemon_options *options);
+/* So does the calling thread, if it has not yet. */
+void confine_thread(void);
+
+#endif

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Clients' address spaces: whose they are, and how their threads are kept from running while their
+ * memory is exchanged.
+ *
+ * A thread of the process is harmless when it is stopped, or when it waits for an answer of ours:
+ * then process_leave() holds the answer back. So threads in KVM_RUN are not disturbed. The others
+ * are stopped by a thread made for that, whose end sets them free whatever state they are in.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cuse/daemon.h"
+
+#define STOP_TIMEOUT_NS 5000000000ull
+#define PAUSE_NS 20000
+
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct process *processes;
+
+/* ---- life ---- */
+
+static bool alive(const struct process *process)
+{
+	return !syscall(SYS_pidfd_send_signal, process->pidfd, 0, NULL, 0) || errno != ESRCH;
+}
+
+bool process_is(const struct process *process, pid_t tid)
+{
+	/* The second says that the number is not another process's by now. */
+	return !syscall(SYS_kcmp, process->pid, tid, KCMP_VM, 0, 0) && alive(process);
+}
+
+static struct process *process_create(pid_t tid, uid_t uid)
+{
+	struct process *process = calloc(1, sizeof(*process));
+
+	if (!process)
+		return NULL;
+	process->references = 1;
+	process->uid = uid;
+	process->pid = proc_tgid(tid);
+	process->pidfd = process->pid ? syscall(SYS_pidfd_open, process->pid, 0) : -1;
+	if (process->pidfd < 0) {
+		free(process);
+		return NULL;
+	}
+	pthread_mutex_init(&process->lock, NULL);
+	pthread_cond_init(&process->changed, NULL);
+	return process;
+}
+
+int process_get(pid_t tid, uid_t uid, struct process **out)
+{
+	struct process *process;
+
+	pthread_mutex_lock(&list_lock);
+	for (process = processes; process; process = process->next)
+		if (process_is(process, tid))
+			break;
+	if (process) {
+		process->references++;
+	} else {
+		process = process_create(tid, uid);
+		if (process) {
+			process->next = processes;
+			processes = process;
+		}
+	}
+	pthread_mutex_unlock(&list_lock);
+	*out = process;
+	return process ? 0 : -ENOMEM;
+}
+
+void process_put(struct process *process)
+{
+	struct process **at;
+
+	pthread_mutex_lock(&list_lock);
+	if (--process->references) {
+		pthread_mutex_unlock(&list_lock);
+		return;
+	}
+	for (at = &processes; *at != process; at = &(*at)->next)
+		;
+	*at = process->next;
+	pthread_mutex_unlock(&list_lock);
+	close(process->pidfd);
+	pthread_cond_destroy(&process->changed);
+	pthread_mutex_destroy(&process->lock);
+	free(process);
+}
+
+/* ---- requests ---- */
+
+void process_enter(struct request *request)
+{
+	struct process *process = request->process;
+
+	if (!process)
+		return;
+	pthread_mutex_lock(&process->lock);
+	/* In the list first: who freezes the process does not wait for a thread that waits here. */
+	request->next = process->requests;
+	request->previous = &process->requests;
+	if (request->next)
+		request->next->previous = &request->next;
+	process->requests = request;
+	while (process->frozen)
+		pthread_cond_wait(&process->changed, &process->lock);
+	pthread_mutex_unlock(&process->lock);
+}
+
+void process_leave(struct request *request)
+{
+	struct process *process = request->process;
+
+	if (!process)
+		return;
+	pthread_mutex_lock(&process->lock);
+	while (process->frozen)
+		pthread_cond_wait(&process->changed, &process->lock);
+	*request->previous = request->next;
+	if (request->next)
+		request->next->previous = request->previous;
+	pthread_mutex_unlock(&process->lock);
+}
+
+static bool waits_for_us(struct process *process, pid_t tid)
+{
+	const struct request *request;
+
+	pthread_mutex_lock(&process->lock);
+	for (request = process->requests; request; request = request->next)
+		if (request->tid == tid)
+			break;
+	pthread_mutex_unlock(&process->lock);
+	return request;
+}
+
+void process_touch(struct request *request)
+{
+	struct process *process = request->process;
+
+	if (!process || request->freezes)
+		return;
+	pthread_mutex_lock(&process->lock);
+	while (process->frozen)
+		pthread_cond_wait(&process->changed, &process->lock);
+	process->touching++;
+	pthread_mutex_unlock(&process->lock);
+}
+
+void process_touched(struct request *request)
+{
+	struct process *process = request->process;
+
+	if (!process || request->freezes)
+		return;
+	pthread_mutex_lock(&process->lock);
+	if (!--process->touching)
+		pthread_cond_broadcast(&process->changed);
+	pthread_mutex_unlock(&process->lock);
+}
+
+/* ---- stopping the other threads ---- */
+
+struct freezer {
+	struct process *process;
+	pid_t but; /* the caller */
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool done, thaw;
+	int result;
+	pid_t *stopped; /* threads that need no more looking after */
+	size_t count, room;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+static bool is_known(const struct freezer *freezer, pid_t tid)
+{
+	size_t i;
+
+	for (i = 0; i < freezer->count; i++)
+		if (freezer->stopped[i] == tid)
+			return true;
+	return false;
+}
+
+static int remember(struct freezer *freezer, pid_t tid)
+{
+	pid_t *more;
+
+	if (freezer->count == freezer->room) {
+		freezer->room = 2 * freezer->room + 16;
+		more = realloc(freezer->stopped, freezer->room * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		freezer->stopped = more;
+	}
+	freezer->stopped[freezer->count++] = tid;
+	return 0;
+}
+
+static int stop_thread(struct freezer *freezer, pid_t tid)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+	uint64_t start = now_ns();
+	int status;
+	pid_t r;
+
+	if (waits_for_us(freezer->process, tid))
+		return 0;
+	if (ptrace(PTRACE_SEIZE, tid, NULL, 0))
+		return errno == ESRCH || waits_for_us(freezer->process, tid) ? 0 : -EBUSY;
+	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+	for (;;) {
+		r = waitpid(tid, &status, __WALL | WNOHANG);
+		if (r)
+			return 0; /* stopped, or gone */
+		if (waits_for_us(freezer->process, tid) || proc_dead(tid))
+			return 0;
+		if (now_ns() - start > STOP_TIMEOUT_NS)
+			return -EBUSY;
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* One look at all threads: 1 when there were new ones. */
+static int stop_new_threads(struct freezer *freezer)
+{
+	struct dirent *entry;
+	char path[32];
+	DIR *folder;
+	int found = 0, r = 0;
+	pid_t tid;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", freezer->process->pid);
+	folder = opendir(path);
+	if (!folder)
+		return -ESRCH;
+	while (!r && (entry = readdir(folder))) {
+		tid = atoi(entry->d_name);
+		if (!tid || tid == freezer->but || is_known(freezer, tid))
+			continue;
+		found = 1;
+		r = stop_thread(freezer, tid);
+		if (!r)
+			r = remember(freezer, tid);
+	}
+	closedir(folder);
+	return r ? r : found;
+}
+
+static void *freezer_main(void *argument)
+{
+	struct freezer *freezer = argument;
+	int r;
+
+	do
+		r = stop_new_threads(freezer);
+	while (r > 0);
+	pthread_mutex_lock(&freezer->lock);
+	freezer->result = r;
+	freezer->done = true;
+	pthread_cond_broadcast(&freezer->changed);
+	while (!freezer->thaw)
+		pthread_cond_wait(&freezer->changed, &freezer->lock);
+	pthread_mutex_unlock(&freezer->lock);
+	return NULL;
+}
+
+static void freezer_destroy(struct freezer *freezer)
+{
+	pthread_mutex_destroy(&freezer->lock);
+	pthread_cond_destroy(&freezer->changed);
+	free(freezer->stopped);
+	free(freezer);
+}
+
+static void unfreeze(struct request *request)
+{
+	struct process *process = request->process;
+
+	pthread_mutex_lock(&process->lock);
+	process->frozen = false;
+	request->freezes = false;
+	pthread_cond_broadcast(&process->changed);
+	pthread_mutex_unlock(&process->lock);
+}
+
+int process_freeze(struct request *request, struct freezer **out)
+{
+	struct process *process = request->process;
+	struct freezer *freezer = calloc(1, sizeof(*freezer));
+	int r;
+
+	if (!freezer)
+		return -ENOMEM;
+	freezer->process = process;
+	freezer->but = request->tid;
+	pthread_mutex_init(&freezer->lock, NULL);
+	pthread_cond_init(&freezer->changed, NULL);
+	pthread_mutex_lock(&process->lock);
+	while (process->frozen)
+		pthread_cond_wait(&process->changed, &process->lock);
+	process->frozen = true;
+	request->freezes = true;
+	while (process->touching)
+		pthread_cond_wait(&process->changed, &process->lock);
+	pthread_mutex_unlock(&process->lock);
+	r = pthread_create(&freezer->thread, NULL, freezer_main, freezer);
+	if (r) {
+		unfreeze(request);
+		freezer_destroy(freezer);
+		return -r;
+	}
+	pthread_mutex_lock(&freezer->lock);
+	while (!freezer->done)
+		pthread_cond_wait(&freezer->changed, &freezer->lock);
+	r = freezer->result;
+	pthread_mutex_unlock(&freezer->lock);
+	if (r)
+		process_thaw(request, freezer);
+	else
+		*out = freezer;
+	return r;
+}
+
+void process_thaw(struct request *request, struct freezer *freezer)
+{
+	pthread_mutex_lock(&freezer->lock);
+	freezer->thaw = true;
+	pthread_cond_broadcast(&freezer->changed);
+	pthread_mutex_unlock(&freezer->lock);
+	/* Its end lets all threads go. */
+	pthread_join(freezer->thread, NULL);
+	freezer_destroy(freezer);
+	unfreeze(request);
+}
