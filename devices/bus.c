@@ -76,6 +76,13 @@ void bus_destroy(struct bus *bus)
 	free(bus);
 }
 
+unsigned bus_regions(struct bus *bus, enum bus_kind kind)
+{
+	struct region_table *table = atomic_load(&bus->regions[kind]);
+
+	return table ? table->count : 0;
+}
+
 static bool regions_overlap(const struct region_table *table, uint64_t base, uint64_t bytes)
 {
 	for (unsigned i = 0; table && i < table->count; i++) {

@@ -47,6 +47,7 @@ int bus_ioeventfd(struct bus *bus, const struct kvm_ioeventfd *args, int fd);
 /*
  * KVM_REGISTER_COALESCED_MMIO / KVM_UNREGISTER_COALESCED_MMIO: zones of either kind (@zone->pio).
  * @ring is the page that the client maps (one a VM); set once before the first zone.
+ * Registration: 0, -EINVAL, -ENOMEM, -ENOSPC (a thousand devices and zones on the bus).
  */
 void bus_set_coalesced_ring(struct bus *bus, struct kvm_coalesced_mmio_ring *ring);
 

@@ -9,6 +9,7 @@
 #include "devices/gate.h"
 
 #define BUS_KINDS 2
+#define BUS_DEVICES_MAX 999 /* on a bus, ioeventfds not counted: NR_IOBUS_DEVS - 1 */
 
 /*
  * Each table is immutable: a change builds a new one under @lock, publishes it and frees the old
@@ -31,6 +32,9 @@ bool ioeventfd_write(struct bus *bus, enum bus_kind kind, uint64_t address, cons
 		     unsigned bytes);
 bool coalesced_write(struct bus *bus, enum bus_kind kind, uint64_t address, const void *data,
 		     unsigned bytes);
+
+/* Devices on the bus. Under bus->lock. */
+unsigned bus_regions(struct bus *bus, enum bus_kind kind);
 
 /* The bus is going away. */
 void ioeventfd_destroy(struct bus *bus);

@@ -134,6 +134,10 @@ int bus_coalesced_register(struct bus *bus, const struct kvm_coalesced_mmio_zone
 	pthread_mutex_lock(&bus->lock);
 	old = bus->zones[zone->pio ? BUS_PIO : BUS_MMIO];
 	count = old ? old->count : 0;
+	if (count + bus_regions(bus, zone->pio ? BUS_PIO : BUS_MMIO) >= BUS_DEVICES_MAX) {
+		error = -ENOSPC;
+		goto out;
+	}
 	table = malloc(sizeof(*table) + (count + 1) * sizeof(table->zone[0]));
 	if (!table) {
 		error = -ENOMEM;

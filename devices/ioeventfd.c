@@ -11,7 +11,7 @@
 struct ioeventfd {
 	uint64_t address, datamatch, identity;
 	uint32_t bytes; /* 0: any width */
-	bool wildcard;	/* any data */
+	bool wildcard;  /* any data */
 	int fd;
 };
 
@@ -132,23 +132,14 @@ static int deassign(struct bus *bus, enum bus_kind kind, const struct ioeventfd 
 	return 0;
 }
 
-int bus_ioeventfd(struct bus *bus, const struct kvm_ioeventfd *args, int fd)
+static int check(const struct kvm_ioeventfd *args)
 {
-	const uint32_t known =
-		KVM_IOEVENTFD_FLAG_DATAMATCH | KVM_IOEVENTFD_FLAG_PIO | KVM_IOEVENTFD_FLAG_DEASSIGN;
-	const enum bus_kind kind = args->flags & KVM_IOEVENTFD_FLAG_PIO ? BUS_PIO : BUS_MMIO;
-	struct ioeventfd entry = {
-		.address = args->addr,
-		.datamatch = args->datamatch,
-		.bytes = args->len,
-		.wildcard = !(args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH),
-		.fd = fd,
-	};
-	int error;
+	const uint32_t known = KVM_IOEVENTFD_FLAG_DATAMATCH | KVM_IOEVENTFD_FLAG_PIO |
+			       KVM_IOEVENTFD_FLAG_DEASSIGN;
 
 	switch (args->len) {
 	case 0:
-		if (!entry.wildcard)
+		if (args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH)
 			return -EINVAL;
 		break;
 	case 1:
@@ -159,8 +150,27 @@ int bus_ioeventfd(struct bus *bus, const struct kvm_ioeventfd *args, int fd)
 	default:
 		return -EINVAL;
 	}
-	if (args->addr + args->len < args->addr || (args->flags & ~known))
-		return -EINVAL;
+	return args->addr + args->len < args->addr || (args->flags & ~known) ? -EINVAL : 0;
+}
+
+int bus_ioeventfd(struct bus *bus, const struct kvm_ioeventfd *args, int fd)
+{
+	const enum bus_kind kind = args->flags & KVM_IOEVENTFD_FLAG_PIO ? BUS_PIO : BUS_MMIO;
+	struct ioeventfd entry = {
+		.address = args->addr,
+		.datamatch = args->datamatch,
+		.bytes = args->len,
+		.wildcard = !(args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH),
+		.fd = fd,
+	};
+	int error;
+
+	/* What is taken away need not make sense: it is not there then. */
+	if (!(args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN)) {
+		error = check(args);
+		if (error)
+			return error;
+	}
 	error = eventfd_identity(fd, &entry.identity);
 	if (error)
 		return error;

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What the client does to its memory behind a slot: the guest sees it, and nothing crashes. */
+#define _GNU_SOURCE
+#include <pthread.h>
+
+#include "kvm_client.h"
+
+#define PAGE 0x1000ULL
+#define SLOT_AT 0x40000000ULL
+#define SLOT_PAGES 64
+#define SLOT_BYTES (SLOT_PAGES * PAGE)
+
+/* Reads and tells the doubleword at RBX, or writes EAX there, each time it is run. */
+GUEST(read_code, 64, "1: mov (%rbx), %eax; out %eax, $0x10; jmp 1b");
+GUEST(write_code, 64, "1: mov %eax, (%rbx); out %al, $0x10; jmp 1b");
+
+static uint8_t *boot(struct vm *vm, struct vcpu *vcpu, const uint8_t *code, const uint8_t *end)
+{
+	uint8_t *memory = pages_alloc(SLOT_BYTES);
+
+	vm_create(vm);
+	vcpu_create(vm, vcpu, 0);
+	vcpu_load(vcpu, MODE_LONG, code, end);
+	CHECK_EQ(-vm_set_slot(vm, 1, 0, SLOT_AT, SLOT_BYTES, memory), 0);
+	return memory;
+}
+#define BOOT(vm, vcpu, code) boot(vm, vcpu, code, code##_end)
+
+static void set_regs(struct vcpu *vcpu, uint64_t rbx, uint64_t rax)
+{
+	struct kvm_regs regs;
+
+	vcpu_get_regs(vcpu, &regs);
+	regs.rbx = rbx;
+	regs.rax = rax;
+	regs.rip = GUEST_CODE;
+	vcpu_set_regs(vcpu, &regs);
+}
+
+/* KVM_RUN fails, and kvm_run tells which page. */
+#define expect_fault(vcpu, error, gpa) expect_fault_at(vcpu, error, gpa, __FILE__, __LINE__)
+static void expect_fault_at(struct vcpu *vcpu, int error, uint64_t gpa, const char *file, int line)
+{
+	int result = vcpu_run(vcpu);
+	const struct memory_fault *fault = MEMORY_FAULT(vcpu->run);
+
+	if (result != -error)
+		case_fail(file, line, "%s instead of %s", exit_name(result), strerror(error));
+	if (!vm_cap(vcpu->vm, KVM_CAP_MEMORY_FAULT_INFO))
+		return;
+	if (vcpu->run->exit_reason != KVM_EXIT_MEMORY_FAULT || fault->gpa != gpa ||
+	    fault->size != PAGE || fault->flags)
+		case_fail(file, line, "exit %u, gpa %#llx size %#llx flags %#llx",
+			  vcpu->run->exit_reason, fault->gpa, fault->size, fault->flags);
+}
+
+static void unmapped(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+	uint8_t *memory = BOOT(&vm, &vcpu, read_code);
+
+	set_regs(&vcpu, SLOT_AT + PAGE, 0);
+	vcpu_expect_out(&vcpu, 0x10, 4);
+	munmap(memory + PAGE, PAGE);
+	for (int i = 0; i < 3; i++)
+		expect_fault(&vcpu, EFAULT, SLOT_AT + PAGE);
+	/* The second of two pages. */
+	set_regs(&vcpu, SLOT_AT + PAGE - 2, 0);
+	expect_fault(&vcpu, EFAULT, SLOT_AT + PAGE);
+	mmap(memory + PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+	     -1, 0);
+	memory[PAGE] = 0x42;
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), 0x420000);
+}
+
+/* Read-only for the host is not read-only for the guest, but an error. */
+static void protected(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+	uint8_t *memory = BOOT(&vm, &vcpu, write_code);
+
+	set_regs(&vcpu, SLOT_AT, 1);
+	vcpu_expect_out(&vcpu, 0x10, 1);
+	mprotect(memory, SLOT_BYTES, PROT_READ);
+	expect_fault(&vcpu, EFAULT, SLOT_AT);
+	CHECK_EQ(memory[0], 1);
+	mprotect(memory, SLOT_BYTES, PROT_READ | PROT_WRITE);
+	vcpu_expect_out(&vcpu, 0x10, 1);
+	mprotect(memory, SLOT_BYTES, PROT_NONE);
+	expect_fault(&vcpu, EFAULT, SLOT_AT);
+	mprotect(memory, SLOT_BYTES, PROT_READ | PROT_WRITE);
+	vcpu_expect_out(&vcpu, 0x10, 1);
+}
+
+/* A slot of memory that never was writable: a write fails, unless the slot is read-only too. */
+static void readonly_file(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+	int fd = memfd_create("rom", MFD_CLOEXEC);
+	uint8_t *rom;
+
+	BOOT(&vm, &vcpu, write_code);
+	CHECK(fd >= 0 && !ftruncate(fd, SLOT_BYTES), "memfd");
+	rom = mmap(NULL, SLOT_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK_EQ(-vm_set_slot(&vm, 2, 0, 0x50000000, SLOT_BYTES, rom), 0);
+	CHECK_EQ(-vm_set_slot(&vm, 3, KVM_MEM_READONLY, 0x60000000, SLOT_BYTES, rom), 0);
+	set_regs(&vcpu, 0x50000000, 1);
+	expect_fault(&vcpu, EFAULT, 0x50000000);
+	set_regs(&vcpu, 0x60000008, 0x99);
+	CHECK_EQ(vcpu_expect_mmio(&vcpu, true, 0x60000008, 4), 0x99);
+	vcpu_expect_out(&vcpu, 0x10, 1);
+}
+
+/* A file that got too short is SIGBUS to who touches it. */
+static void truncated(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+	int fd = memfd_create("ram", MFD_CLOEXEC);
+	uint8_t *ram;
+
+	BOOT(&vm, &vcpu, read_code);
+	CHECK(fd >= 0 && !ftruncate(fd, SLOT_BYTES), "memfd");
+	ram = mmap(NULL, SLOT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ram[0] = 7;
+	CHECK_EQ(-vm_set_slot(&vm, 2, 0, 0x50000000, SLOT_BYTES, ram), 0);
+	set_regs(&vcpu, 0x50000000, 0);
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), 7);
+	CHECK(!ftruncate(fd, 0), "ftruncate");
+	expect_fault(&vcpu, EFAULT, 0x50000000);
+	CHECK(!ftruncate(fd, SLOT_BYTES), "ftruncate");
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), 0);
+}
+
+static void no_code(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+	uint8_t *memory = BOOT(&vm, &vcpu, read_code);
+
+	memcpy(memory, read_code, read_code_end - read_code);
+	set_regs(&vcpu, GUEST_DATA, 0);
+	vcpu_expect_out(&vcpu, 0x10, 4);
+	vcpu_set_mode(&vcpu, MODE_LONG, SLOT_AT);
+	for (int i = 0; i < 500; i++)
+		vcpu_expect_out(&vcpu, 0x10, 4);
+	mprotect(memory, PAGE, PROT_NONE);
+	expect_fault(&vcpu, EFAULT, SLOT_AT);
+	mprotect(memory, PAGE, PROT_READ | PROT_WRITE);
+	vcpu_expect_out(&vcpu, 0x10, 4);
+}
+
+static void no_page_table(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+
+	BOOT(&vm, &vcpu, read_code);
+	set_regs(&vcpu, GUEST_DATA, 0);
+	vcpu_expect_out(&vcpu, 0x10, 4);
+	mprotect(vm.ram + GUEST_PD, PAGE, PROT_NONE);
+	vcpu_set_mode(&vcpu, MODE_LONG, GUEST_CODE);
+	expect_fault(&vcpu, EFAULT, GUEST_PD);
+	mprotect(vm.ram + GUEST_PD, PAGE, PROT_READ | PROT_WRITE);
+	set_regs(&vcpu, GUEST_DATA, 0);
+	vcpu_expect_out(&vcpu, 0x10, 4);
+}
+
+/* The stack that an interrupt wants to use. */
+GUEST(trap_code, 64, "mov $0x40001000, %rsp; int3; 1: out %al, $0x10; jmp 1b");
+GUEST(trap_handler, 64, "out %al, $0x11; iretq");
+
+static void no_stack(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+	uint8_t *memory = BOOT(&vm, &vcpu, trap_code);
+
+	vm_load(&vm, GUEST_DATA, trap_handler, trap_handler_end);
+	vm_set_gate(&vm, MODE_LONG, 3, GUEST_DATA);
+	mprotect(memory, PAGE, PROT_NONE);
+	expect_fault(&vcpu, EFAULT, SLOT_AT);
+	mprotect(memory, PAGE, PROT_READ | PROT_WRITE);
+	vcpu_expect_out(&vcpu, 0x11, 1);
+	vcpu_expect_out(&vcpu, 0x10, 1);
+}
+
+/* A page with a memory error: EHWPOISON. */
+static void poisoned(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+	uint8_t *memory = BOOT(&vm, &vcpu, read_code);
+
+	memory[PAGE] = 1;
+	if (madvise(memory + PAGE, PAGE, MADV_HWPOISON))
+		case_skip("MADV_HWPOISON: %s", strerror(errno));
+	set_regs(&vcpu, SLOT_AT + PAGE, 0);
+	expect_fault(&vcpu, EHWPOISON, SLOT_AT + PAGE);
+	set_regs(&vcpu, SLOT_AT, 0);
+	vcpu_expect_out(&vcpu, 0x10, 4);
+}
+
+/* Pages go and come while the guest sums them up in a hot loop. */
+GUEST(sum_code, 64,
+      "xor %edx, %edx\n"
+      "1: mov $0x40000000, %ebx; mov $64, %ecx\n"
+      "2: add (%rbx), %eax; add %eax, 8(%rbx); add $0x1000, %rbx; dec %ecx; jnz 2b\n"
+      "inc %edx; cmp $20000, %edx; jb 1b; out %al, $0x10");
+
+static uint8_t *churned;
+static volatile bool stop;
+
+static void *churn(void *argument)
+{
+	(void)argument;
+	for (unsigned int i = 0; !stop; i++) {
+		uint8_t *page = churned + i % SLOT_PAGES * PAGE;
+
+		switch (i / SLOT_PAGES % 4) {
+		case 0:
+			munmap(page, PAGE);
+			break;
+		case 1:
+			mmap(page, PAGE, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+			break;
+		case 2:
+			mprotect(page, PAGE, PROT_READ);
+			break;
+		case 3:
+			mprotect(page, PAGE, PROT_READ | PROT_WRITE);
+			madvise(page, PAGE, MADV_DONTNEED);
+			break;
+		}
+		if (i % 16 == 0)
+			sleep_ms(1);
+	}
+	return NULL;
+}
+
+static void while_running(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+	pthread_t thread;
+	unsigned int faults = 0;
+	int result;
+
+	churned = BOOT(&vm, &vcpu, sum_code);
+	pthread_create(&thread, NULL, churn, NULL);
+	while ((result = vcpu_run(&vcpu)) == -EFAULT)
+		if (++faults == 2000) {
+			stop = true;
+			pthread_join(thread, NULL);
+			mmap(churned, SLOT_BYTES, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		}
+	CHECK(result == KVM_EXIT_IO, "%s", exit_name(result));
+	if (!stop) {
+		stop = true;
+		pthread_join(thread, NULL);
+	}
+}
+
+static const struct test_case cases[] = {
+	{ "unmapped", unmapped },   { "protected", protected }, { "readonly_file", readonly_file },
+	{ "truncated", truncated }, { "no_code", no_code },     { "no_page_table", no_page_table },
+	{ "no_stack", no_stack },   { "poisoned", poisoned },   { "while_running", while_running },
+};
+CASES_MAIN(cases)
