@@ -7,6 +7,7 @@
 
 /* MCG_CAP bits that KVM_X86_SETUP_MCE accepts besides the number of banks. */
 #define MCG_CTL_P (1ull << 8)
+#define MCG_CMCI_P (1ull << 10)
 #define MCG_SER_P (1ull << 24)
 
 long ioctl_system_get_api_version(struct ioctl_call *call)
@@ -33,7 +34,7 @@ long ioctl_system_get_vcpu_mmap_size(struct ioctl_call *call)
 
 long ioctl_system_get_mce_cap_supported(struct ioctl_call *call)
 {
-	const uint64_t supported = MCG_CTL_P | MCG_SER_P;
+	const uint64_t supported = MCG_CTL_P | MCG_CMCI_P | MCG_SER_P;
 
 	memcpy(call->data, &supported, sizeof(supported));
 	return 0;

@@ -173,18 +173,24 @@ long ioctl_vcpu_kvmclock_ctrl(struct ioctl_call *call)
 
 #define MCG_CAP_BANKS 0xffull
 #define MCG_CAP_CTL_P (1ull << 8)
+#define MCG_CAP_CMCI_P (1ull << 10)
 #define MCG_CAP_EXT_COUNT 0xff0000ull
 #define MCG_CAP_SER_P (1ull << 24)
 #define MCG_STATUS_MCIP (1ull << 2)
 #define MCI_STATUS_VAL (1ull << 63)
 #define MCI_STATUS_OVER (1ull << 62)
 #define MCI_STATUS_UC (1ull << 61)
+#define MCI_STATUS_PCC (1ull << 57)
+#define MCI_STATUS_S (1ull << 56)
+#define MCI_STATUS_AR (1ull << 55)
+#define MCI_CTL2_CMCI_EN (1ull << 30)
 
 enum { BANK_CTL, BANK_STATUS, BANK_ADDR, BANK_MISC, BANK_MSRS };
 
 long ioctl_vcpu_setup_mce(struct ioctl_call *call)
 {
-	struct cpu_state *state = &call_vcpu(call)->state;
+	struct vcpu *vcpu = call_vcpu(call);
+	struct cpu_state *state = &vcpu->state;
 	uint64_t capability;
 	unsigned banks, i;
 
@@ -192,13 +198,18 @@ long ioctl_vcpu_setup_mce(struct ioctl_call *call)
 	banks = capability & MCG_CAP_BANKS;
 	if (!banks || banks > MCE_BANKS_MAX)
 		return -EINVAL;
-	if (capability & ~(MCG_CAP_BANKS | MCG_CAP_CTL_P | MCG_CAP_EXT_COUNT | MCG_CAP_SER_P))
+	if (capability & ~(MCG_CAP_BANKS | MCG_CAP_CTL_P | MCG_CAP_CMCI_P |
+			   MCG_CAP_EXT_COUNT | MCG_CAP_SER_P))
 		return -EINVAL;
 	state->msr.mcg_cap = capability;
 	if (capability & MCG_CAP_CTL_P)
 		state->msr.mcg_ctl = ~0ull;
 	for (i = 0; i < banks; i++)
 		state->msr.mc_banks[i * BANK_MSRS + BANK_CTL] = ~0ull;
+	if (capability & MCG_CAP_CMCI_P)
+		memset(state->msr.mc_ctl2, 0, banks * sizeof(state->msr.mc_ctl2[0]));
+	if (vcpu->lapic)
+		lapic_set_cmci(vcpu->lapic, capability & MCG_CAP_CMCI_P);
 	return 0;
 }
 
@@ -209,6 +220,23 @@ static void bank_record(uint64_t *bank, const struct kvm_x86_mce *mce)
 	bank[BANK_STATUS] = mce->status | overwritten;
 	bank[BANK_ADDR] = mce->addr;
 	bank[BANK_MISC] = mce->misc;
+}
+
+/* Nothing has to be done about it: an uncorrected error that nobody has met yet, or a corrected one. */
+static bool no_action(const struct kvm_x86_mce *mce)
+{
+	return !mce->mcg_status && !(mce->status & (MCI_STATUS_PCC | MCI_STATUS_S | MCI_STATUS_AR));
+}
+
+static void record_no_action(struct vcpu *vcpu, uint64_t *bank, const struct kvm_x86_mce *mce)
+{
+	bank[BANK_STATUS] = mce->status;
+	bank[BANK_ADDR] = mce->addr;
+	bank[BANK_MISC] = mce->misc;
+	vcpu->state.msr.mcg_status = mce->mcg_status;
+	if ((vcpu->state.msr.mcg_cap & MCG_CAP_CMCI_P) && vcpu->lapic &&
+	    (vcpu->state.msr.mc_ctl2[mce->bank] & MCI_CTL2_CMCI_EN))
+		lapic_deliver_cmci(vcpu->lapic);
 }
 
 static void raise_machine_check(struct vcpu *vcpu, uint64_t *bank, const struct kvm_x86_mce *mce)
@@ -239,7 +267,9 @@ long ioctl_vcpu_set_mce(struct ioctl_call *call)
 	if (mce->bank >= banks || !(mce->status & MCI_STATUS_VAL))
 		return -EINVAL;
 	bank = &vcpu->state.msr.mc_banks[mce->bank * BANK_MSRS];
-	if (mce->status & MCI_STATUS_UC)
+	if (no_action(mce))
+		record_no_action(vcpu, bank, mce);
+	else if (mce->status & MCI_STATUS_UC)
 		raise_machine_check(vcpu, bank, mce);
 	else if (!(bank[BANK_STATUS] & MCI_STATUS_VAL) || !(bank[BANK_STATUS] & MCI_STATUS_UC))
 		bank_record(bank, mce);

@@ -116,6 +116,12 @@ void lapic_destroy(struct lapic *lapic)
 	free(lapic);
 }
 
+static void set_version(struct lapic *lapic)
+{
+	lapic_set_reg(lapic, LAPIC_VERSION,
+		      LAPIC_VERSION_INTEGRATED | (lapic_lvt_count(lapic) - 1) << 16);
+}
+
 void lapic_reset(struct lapic *lapic, bool init)
 {
 	uint64_t base = LAPIC_BASE_DEFAULT | LAPIC_BASE_ENABLE;
@@ -136,11 +142,11 @@ void lapic_reset(struct lapic *lapic, bool init)
 	atomic_store(&lapic->base, base);
 	lapic_set_reg(lapic, LAPIC_ID, id);
 	lapic_set_reg(lapic, LAPIC_LDR, ldr);
-	lapic_set_reg(lapic, LAPIC_VERSION, LAPIC_VERSION_VALUE);
+	set_version(lapic);
 	lapic_set_reg(lapic, LAPIC_DFR, UINT32_MAX);
 	lapic_set_reg(lapic, LAPIC_SVR, SVR_RESET);
-	for (unsigned i = 0; i < LAPIC_LVTS; i++)
-		lapic_set_reg(lapic, LAPIC_LVT_TIMER + i * 0x10, LAPIC_LVT_MASKED);
+	for (unsigned i = 0; i < lapic_lvt_count(lapic); i++)
+		lapic_set_reg(lapic, lapic_lvt_offset(i), LAPIC_LVT_MASKED);
 	/* Firmware that never heard of an APIC still gets the PIC's interrupts. */
 	if (lapic->bsp && (!lapic->host.lint0_enabled ||
 			   lapic->host.lint0_enabled(lapic->host.opaque)))
@@ -265,6 +271,22 @@ void lapic_deliver_local(struct lapic *lapic, unsigned offset)
 	if (!lapic_hw_enabled(lapic) || (lvt & LAPIC_LVT_MASKED))
 		return;
 	lapic_deliver(lapic, lvt >> 8 & 7, lvt, lvt & LAPIC_LVT_LEVEL, true);
+}
+
+void lapic_set_cmci(struct lapic *lapic, bool present)
+{
+	pthread_mutex_lock(&lapic->lock);
+	if (present != lapic->cmci) {
+		lapic->cmci = present;
+		lapic_set_reg(lapic, LAPIC_LVT_CMCI, present ? LAPIC_LVT_MASKED : 0);
+		set_version(lapic);
+	}
+	pthread_mutex_unlock(&lapic->lock);
+}
+
+void lapic_deliver_cmci(struct lapic *lapic)
+{
+	lapic_deliver_local(lapic, LAPIC_LVT_CMCI);
 }
 
 /* ---- service ---- */
@@ -410,7 +432,7 @@ int lapic_set_state(struct lapic *lapic, const struct kvm_lapic_state *state)
 	pthread_mutex_lock(&lapic->lock);
 	for (unsigned i = 0; i < LAPIC_REGISTERS; i++)
 		lapic_set_reg(lapic, i << 4, state_load(state, i << 4));
-	lapic_set_reg(lapic, LAPIC_VERSION, LAPIC_VERSION_VALUE);
+	set_version(lapic);
 	if (lapic_x2apic(lapic))
 		set_x2apic_id(lapic);
 	lapic_timer_restore(lapic, state_load(state, LAPIC_TCCR));

@@ -74,6 +74,11 @@ int lapic_msr_write(struct lapic *lapic, uint32_t msr, uint64_t value);
 uint64_t lapic_get_tsc_deadline(struct lapic *lapic);
 void lapic_set_tsc_deadline(struct lapic *lapic, uint64_t value);
 
+/* KVM_X86_SETUP_MCE with or without MCG_CMCI_P: the LVT has an entry for corrected errors. */
+void lapic_set_cmci(struct lapic *lapic, bool present);
+/* A corrected machine check interrupt, if the guest wants it. */
+void lapic_deliver_cmci(struct lapic *lapic);
+
 uint64_t lapic_get_cr8(const struct lapic *lapic); /* TPR bits 7..4; lock free */
 void lapic_set_cr8(struct lapic *lapic, uint64_t cr8);
 

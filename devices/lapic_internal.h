@@ -28,6 +28,7 @@
 #define LAPIC_TMR 0x180
 #define LAPIC_IRR 0x200
 #define LAPIC_ESR 0x280
+#define LAPIC_LVT_CMCI 0x2f0
 #define LAPIC_ICR 0x300
 #define LAPIC_ICR2 0x310
 #define LAPIC_LVT_TIMER 0x320
@@ -42,8 +43,8 @@
 #define LAPIC_SELF_IPI 0x3f0
 
 #define LAPIC_REGISTERS 64
-#define LAPIC_LVTS 6
-#define LAPIC_VERSION_VALUE 0x50014u
+#define LAPIC_LVTS 7 /* the last one, CMCI, only where the vCPU has it */
+#define LAPIC_VERSION_INTEGRATED 0x14u
 
 #define LAPIC_SVR_ENABLE (1u << 8)
 #define LAPIC_LVT_MASKED (1u << 16)
@@ -62,6 +63,7 @@ struct lapic {
 	struct lapic_host host;
 	uint32_t id;
 	bool bsp;
+	bool cmci;
 	unsigned slot; /* in the irqchip */
 
 	_Atomic uint64_t base;
@@ -77,6 +79,16 @@ struct lapic {
 	uint64_t target;       /* next expiry on events_now()'s clock, 0: none */
 	uint64_t tsc_deadline; /* guest TSC, 0: none */
 };
+
+static inline unsigned lapic_lvt_count(const struct lapic *lapic)
+{
+	return lapic->cmci ? LAPIC_LVTS : LAPIC_LVTS - 1;
+}
+
+static inline unsigned lapic_lvt_offset(unsigned i)
+{
+	return i == LAPIC_LVTS - 1 ? LAPIC_LVT_CMCI : LAPIC_LVT_TIMER + i * 0x10;
+}
 
 static inline uint32_t lapic_reg(const struct lapic *lapic, unsigned offset)
 {

@@ -42,6 +42,7 @@ static const uint32_t lvt_writable[LAPIC_LVTS] = {
 	LVT_LINT,			   /* LINT0 */
 	LVT_LINT,			   /* LINT1 */
 	LVT_COMMON,			   /* error */
+	LVT_COMMON | LVT_MODE,		   /* corrected machine checks */
 };
 
 static uint32_t register_read(struct lapic *lapic, unsigned offset)
@@ -76,11 +77,13 @@ static void send_ipi(struct lapic *lapic, uint32_t icr, uint32_t destination)
 	irqchip_deliver(lapic->irqchip, lapic, &message);
 }
 
-static void lvt_write(struct lapic *lapic, unsigned offset, uint32_t value)
+static void lvt_write(struct lapic *lapic, unsigned i, uint32_t value)
 {
+	const unsigned offset = lapic_lvt_offset(i);
+
 	if (!lapic_sw_enabled(lapic))
 		value |= LAPIC_LVT_MASKED;
-	value &= lvt_writable[(offset - LAPIC_LVT_TIMER) >> 4];
+	value &= lvt_writable[i];
 	if (offset == LAPIC_LVT_TIMER) {
 		lapic_timer_set_lvt(lapic, value);
 		return;
@@ -95,11 +98,8 @@ static void svr_write(struct lapic *lapic, uint32_t value)
 	lapic_set_reg(lapic, LAPIC_SVR, value & SVR_WRITABLE);
 	if (value & LAPIC_SVR_ENABLE)
 		return;
-	for (unsigned i = 0; i < LAPIC_LVTS; i++) {
-		unsigned offset = LAPIC_LVT_TIMER + i * 0x10;
-
-		lvt_write(lapic, offset, lapic_reg(lapic, offset));
-	}
+	for (unsigned i = 0; i < lapic_lvt_count(lapic); i++)
+		lvt_write(lapic, i, lapic_reg(lapic, lapic_lvt_offset(i)));
 }
 
 /* -EINVAL: not writable (in this mode). */
@@ -154,7 +154,12 @@ static int register_write(struct lapic *lapic, unsigned offset, uint32_t value)
 	case LAPIC_LVT_LINT0:
 	case LAPIC_LVT_LINT1:
 	case LAPIC_LVT_ERROR:
-		lvt_write(lapic, offset, value);
+		lvt_write(lapic, (offset - LAPIC_LVT_TIMER) >> 4, value);
+		return 0;
+	case LAPIC_LVT_CMCI:
+		if (!lapic->cmci)
+			return -EINVAL;
+		lvt_write(lapic, LAPIC_LVTS - 1, value);
 		return 0;
 	case LAPIC_TICR:
 		lapic_timer_set_count(lapic, value);
@@ -171,6 +176,13 @@ static int register_write(struct lapic *lapic, unsigned offset, uint32_t value)
 	return -EINVAL;
 }
 
+static bool readable(const struct lapic *lapic, unsigned index, uint64_t registers)
+{
+	if (index == LAPIC_LVT_CMCI >> 4)
+		return lapic->cmci;
+	return index < LAPIC_REGISTERS && (registers >> index & 1);
+}
+
 /* ---- MMIO ---- */
 
 void lapic_mmio_read(struct lapic *lapic, unsigned offset, void *data, unsigned bytes)
@@ -179,8 +191,7 @@ void lapic_mmio_read(struct lapic *lapic, unsigned offset, void *data, unsigned 
 	uint32_t value;
 
 	memset(data, 0, bytes);
-	if (within + bytes > sizeof(value) || index >= LAPIC_REGISTERS ||
-	    !(READABLE_XAPIC >> index & 1))
+	if (within + bytes > sizeof(value) || !readable(lapic, index, READABLE_XAPIC))
 		return;
 	value = register_read(lapic, offset & ~0xfu);
 	memcpy(data, (const char *)&value + within, bytes);
@@ -203,7 +214,7 @@ int lapic_msr_read(struct lapic *lapic, uint32_t msr, uint64_t *value)
 {
 	const uint32_t index = msr - MSR_X2APIC_FIRST;
 
-	if (!lapic_x2apic(lapic) || index >= LAPIC_REGISTERS || !(READABLE_X2APIC >> index & 1))
+	if (!lapic_x2apic(lapic) || !readable(lapic, index, READABLE_X2APIC))
 		return -EINVAL;
 	*value = register_read(lapic, index << 4);
 	if (index == LAPIC_ICR >> 4)

@@ -540,6 +540,44 @@ START_TEST(mce_banks)
 }
 END_TEST
 
+#define LAPIC_WORD(state, offset) (*(uint32_t *)((state)->regs + (offset)))
+
+/* An error that needs no action interrupts through LVT CMCI where the guest enabled it in the bank. */
+START_TEST(corrected_machine_check_interrupts)
+{
+	struct kvm_x86_mce mce = { .bank = 3, .status = 1ull << 63 | 0x90, .addr = 0x1234000 };
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entries[2];
+	} msrs = { .head.nmsrs = 2, .entries = { { .index = 0x283 }, { .index = 0x40e } } };
+	uint64_t capability = 10 | 1 << 10;
+	struct kvm_lapic_state lapic;
+	int vcpu;
+
+	ioctl_ok(vm, KVM_CREATE_IRQCHIP, 0);
+	vcpu = create_vcpu(0);
+	ioctl_ok(vcpu, KVM_GET_LAPIC, &lapic);
+	ck_assert_uint_eq(LAPIC_WORD(&lapic, 0x30), 0x50014);
+	ioctl_ok(vcpu, KVM_X86_SETUP_MCE, &capability);
+	ioctl_ok(vcpu, KVM_GET_LAPIC, &lapic);
+	ck_assert_uint_eq(LAPIC_WORD(&lapic, 0x30), 0x60014);
+	ck_assert_uint_eq(LAPIC_WORD(&lapic, 0x2f0), 0x10000);
+	LAPIC_WORD(&lapic, 0xf0) |= 0x100;
+	LAPIC_WORD(&lapic, 0x2f0) = 0x41;
+	ioctl_ok(vcpu, KVM_SET_LAPIC, &lapic);
+	for (int enabled = 0; enabled < 2; enabled++) {
+		msrs.entries[0].data = enabled ? 1ull << 30 : 0;
+		msrs.entries[1].data = 0;
+		ck_assert_int_eq(fauxkvm_ioctl(module, vcpu, KVM_SET_MSRS, &msrs), 2);
+		ioctl_ok(vcpu, KVM_X86_SET_MCE, &mce);
+		ck_assert_int_eq(fauxkvm_ioctl(module, vcpu, KVM_GET_MSRS, &msrs), 2);
+		ck_assert_uint_eq(msrs.entries[1].data, mce.addr);
+		ioctl_ok(vcpu, KVM_GET_LAPIC, &lapic);
+		ck_assert_uint_eq(LAPIC_WORD(&lapic, 0x220) >> 1 & 1, enabled);
+	}
+}
+END_TEST
+
 START_TEST(tsc_offset_is_an_attribute)
 {
 	int64_t offset = 0;
@@ -804,6 +842,7 @@ int main(void)
 		interrupt_depends_on_the_irqchip,
 		signal_mask_length,
 		mce_banks,
+		corrected_machine_check_interrupts,
 		tsc_offset_is_an_attribute,
 		immediate_exit_and_synchronised_registers,
 		kick_ends_a_halted_run,
