@@ -8,6 +8,7 @@
 
 #include "cpu/interp/system.h"
 
+#define MISC_ENABLE_MWAIT (1ull << 18)
 #define LINE MONITOR_LINE_BYTES
 #define EXTENSION_BREAK_ON_INTERRUPT 1u
 #define SPINS 64      /* looks at the line before the thread sleeps */
@@ -20,10 +21,18 @@ static bool waits_in_guest(const struct vcpu *cpu)
 	return vm_disabled_exits(cpu->vm) & KVM_X86_DISABLE_EXITS_MWAIT;
 }
 
+static bool guest_has_monitor(const struct vcpu *cpu)
+{
+	/* Without the quirk CPUID follows MISC_ENABLE. */
+	if (vm_disabled_quirks(cpu->vm) & KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT)
+		return cpu->state.msr.misc_enable & MISC_ENABLE_MWAIT;
+	return cpu->features.monitor;
+}
+
 static void check_monitor(struct vcpu *cpu, const struct insn *insn)
 {
 	/* KVM executes both as NOP even where CPUID lacks them, unless the quirk is disabled. */
-	if (!cpu->features.monitor &&
+	if (!guest_has_monitor(cpu) &&
 	    (vm_disabled_quirks(cpu->vm) & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS))
 		exception_ud(cpu, insn);
 	if (state_cpl(&cpu->state))

@@ -270,6 +270,55 @@ static void mwait_faults(void)
 	}
 }
 
+/* Without CPUID's bit both are NOPs, unless that quirk is disabled; the bit may follow an MSR. */
+GUEST(mwait_nop_code, 64,
+      "mov $0xa000, %eax; xor %ecx, %ecx; xor %edx, %edx; monitor; xor %eax, %eax; mwait\n"
+      "mov $1, %eax; cpuid; shr $3, %ecx; and $1, %ecx; mov %ecx, %eax; out %eax, $0x10; hlt");
+
+static void mwait_quirks(void)
+{
+	const uint64_t never_ud = 1 << 6, follows_msr = 1 << 4;
+	const struct {
+		uint64_t disabled;
+		bool msr, fault;
+	} row[] = {
+		{ 0, false, false },
+		{ never_ud, false, true },
+		{ follows_msr, false, false },
+		{ follows_msr, true, false },
+		{ never_ud | follows_msr, false, true },
+		{ never_ud | follows_msr, true, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(row); i++) {
+		struct {
+			struct kvm_msrs head;
+			struct kvm_msr_entry entry;
+		} msrs = { .head.nmsrs = 1, .entry = { 0x1a0, .data = row[i].msr << 18 | 1 } };
+		struct vm vm;
+		struct vcpu vcpu;
+
+		vm_create(&vm);
+		if ((vm_cap(&vm, KVM_CAP_DISABLE_QUIRKS2) & (never_ud | follows_msr)) !=
+		    (never_ud | follows_msr))
+			case_skip("no such quirks");
+		vcpu_create(&vm, &vcpu, 0);
+		vcpu_set_cpuid(&vcpu);
+		VCPU_LOAD(&vcpu, MODE_LONG, mwait_nop_code);
+		vm.ram[0x9000] = 0xe6;
+		vm.ram[0x9001] = 0x06;
+		vm_set_gate(&vm, MODE_LONG, 6, 0x9000);
+		CHECK_EQ(enable(&vm, KVM_CAP_DISABLE_QUIRKS2, row[i].disabled), 0);
+		CHECK_EQ(ioctl(vcpu.fd, KVM_SET_MSRS, &msrs), 1);
+		if (row[i].fault)
+			vcpu_expect_out(&vcpu, 0x06, 1);
+		else
+			CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), row[i].msr);
+		vcpu_destroy(&vcpu);
+		vm_destroy(&vm);
+	}
+}
+
 /* ---- C-states ---- */
 
 GUEST(residency_code, 64,
@@ -324,6 +373,7 @@ static const struct test_case cases[] = {
 	{ "mwait_waits_for_a_store", mwait_waits_for_a_store },
 	{ "mwait_is_interrupted", mwait_is_interrupted },
 	{ "mwait_faults", mwait_faults },
+	{ "mwait_quirks", mwait_quirks },
 	{ "residency", residency },
 	{ "no_residency", no_residency },
 };
