@@ -41,7 +41,7 @@ static uint32_t reg_of(const struct vcpu *vcpu, uint32_t leaf, enum reg reg)
 #define CR4_SUPPORTED                                                                              \
 	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |   \
 	 CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_LA57 | CR4_FSGSBASE | CR4_PCIDE |            \
-	 CR4_OSXSAVE | CR4_SMEP | CR4_SMAP | CR4_PKE)
+	 CR4_OSXSAVE | CR4_SMEP | CR4_SMAP)
 
 /* As KVM: only features that came later are bound to CPUID. */
 static uint64_t cr4_reserved(const struct guest_features *f)
@@ -58,6 +58,11 @@ static uint64_t cr4_reserved(const struct guest_features *f)
 	allowed |= f->smap ? CR4_SMAP : 0;
 	allowed |= f->pku ? CR4_PKE : 0;
 	return ~allowed;
+}
+
+static bool pku_offered(void)
+{
+	return fpu_offered() & XFEATURE_BIT(XFEATURE_PKRU);
 }
 
 static void derive(struct vcpu *vcpu)
@@ -114,7 +119,7 @@ static void derive(struct vcpu *vcpu)
 	f->clwb = b7 & BIT(24);
 	f->sha = b7 & BIT(29);
 	f->umip = c7 & BIT(2);
-	f->pku = c7 & BIT(3);
+	f->pku = c7 & BIT(3) && pku_offered();
 	f->la57 = c7 & BIT(16);
 	f->rdpid = c7 & BIT(22);
 	f->arch_capabilities = d7 & BIT(29);
@@ -162,7 +167,7 @@ void cpuid_reset(struct vcpu *vcpu)
 	vcpu->cpuid_count = 0;
 	derive(vcpu);
 	/* As KVM: a vCPU that was given no CPUID may be set to anything that is supported. */
-	vcpu->features.cr4_reserved = ~CR4_SUPPORTED;
+	vcpu->features.cr4_reserved = ~(CR4_SUPPORTED | (pku_offered() ? CR4_PKE : 0));
 }
 
 /* Bits that follow the vCPU's registers. */

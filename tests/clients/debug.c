@@ -159,6 +159,58 @@ static void inject_db(void)
 	vcpu_expect_out(&vcpu, 0x20, 1);
 }
 
+/* The same for #BP, though the debugger asked to see the guest's own; not on top of an exception. */
+static void inject_bp(void)
+{
+	struct kvm_vcpu_events events;
+	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_INJECT_BP };
+	struct vm vm;
+	struct vcpu vcpu;
+
+	VM_BOOT(&vm, &vcpu, MODE_LONG, code);
+	vm.ram[GUEST_CODE + 0x80] = 0xe6; /* out %al, $0x23 */
+	vm.ram[GUEST_CODE + 0x81] = 0x23;
+	vm_set_gate(&vm, MODE_LONG, 3, GUEST_CODE + 0x80);
+	set_debug(&vcpu,
+		  KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_INJECT_BP, 0, 0);
+	vcpu_expect_out(&vcpu, 0x23, 1);
+	XIOCTL(vcpu.fd, KVM_GET_VCPU_EVENTS, &events);
+	events.exception.injected = 1;
+	events.exception.nr = 6;
+	XIOCTL(vcpu.fd, KVM_SET_VCPU_EVENTS, &events);
+	CHECK_EQ(ioctl(vcpu.fd, KVM_SET_GUEST_DEBUG, &debug), -1);
+	CHECK_EQ(errno, EBUSY);
+}
+
+/* KVM_GUESTDBG_BLOCKIRQ: the guest is stepped past an interrupt that waits. */
+GUEST(blocked_code, 64, "sti; nop; nop; nop; nop; out %al, $0x10; hlt");
+
+static void block_irq(void)
+{
+	const uint32_t step = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
+	struct kvm_lapic_state lapic;
+	struct vm vm;
+	struct vcpu vcpu;
+
+	VM_BOOT_IRQCHIP(&vm, &vcpu, MODE_LONG, blocked_code);
+	if (!(vm_cap(&vm, KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_BLOCKIRQ))
+		case_skip("no KVM_GUESTDBG_BLOCKIRQ");
+	vm.ram[GUEST_CODE + 0x80] = 0xe6; /* out %al, $0x24 */
+	vm.ram[GUEST_CODE + 0x81] = 0x24;
+	vm_set_gate(&vm, MODE_LONG, 0x40, GUEST_CODE + 0x80);
+	XIOCTL(vcpu.fd, KVM_GET_LAPIC, &lapic);
+	*(uint32_t *)(lapic.regs + 0xf0) = 0x1ff;
+	*(uint32_t *)(lapic.regs + 0x220) = 1; /* IRR: vector 0x40 */
+	XIOCTL(vcpu.fd, KVM_SET_LAPIC, &lapic);
+	set_debug(&vcpu, step | KVM_GUESTDBG_BLOCKIRQ, 0, 0);
+	for (uint64_t i = 1; i < 5; i++) {
+		vcpu_expect(&vcpu, KVM_EXIT_DEBUG);
+		CHECK_EQ(vcpu.run->debug.arch.pc - GUEST_CODE, i);
+	}
+	set_debug(&vcpu, 0, 0, 0);
+	vcpu_expect_out(&vcpu, 0x24, 1);
+}
+
 /* KVM_TRANSLATE walks the guest's page tables. */
 static void translate(void)
 {
@@ -185,6 +237,8 @@ static const struct test_case cases[] = {
 	{ "watchpoint", watchpoint },
 	{ "access_watchpoint", access_watchpoint },
 	{ "inject_db", inject_db },
+	{ "inject_bp", inject_bp },
+	{ "block_irq", block_irq },
 	{ "translate", translate },
 };
 CASES_MAIN(cases)
