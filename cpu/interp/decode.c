@@ -505,7 +505,8 @@ static void decode_row(struct decoder *d, const struct opcode *row)
 		insn->disp += d->position + insn->offset;
 	if (row->flags & ROW_STACK && !(insn->flags & INSN_MEM))
 		insn->flags |= INSN_STACK_SEG;
-	if (d->mode->check && (insn->flags & INSN_MEM || row->flags & ROW_STACK ||
+	/* Even a flat CS cannot be written. */
+	if ((d->mode->check || insn->seg == SEG_CS) && (insn->flags & INSN_MEM || row->flags & ROW_STACK ||
 			       row->operand == OPERAND_STRING))
 		insn->flags |= INSN_CHECK;
 	if (row->flags & ROW_END)

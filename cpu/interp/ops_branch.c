@@ -102,9 +102,10 @@ BODY call_mem##bits##_body(struct vcpu *cpu, const struct insn *insn, uint##bits
 {                                                                                                  \
 	uint64_t top = stack_top(cpu, insn, bits, -(bits) / 8);                                    \
                                                                                                    \
+	/* A bad target faults before anything is pushed; a fault of the push puts RIP back. */        \
+	branch(cpu, insn, bits, target);                                                           \
 	seg_write##bits(cpu, insn, stack_segment(insn, bits), top,                                 \
 			(uint##bits##_t)return_address(cpu, insn, bits));                          \
-	branch(cpu, insn, bits, target);                                                           \
 	stack_commit(cpu, insn, bits, top);                                                        \
 }                                                                                                  \
 SOURCE_HANDLERS(call, bits)

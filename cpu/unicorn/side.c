@@ -286,5 +286,13 @@ bool side_run(struct side *side)
 	side->fills = side->flushes = 0;
 	refresh_tlb(side);
 	write_bases(side);
-	return (side->wide ? run64(side, vcpu) : run32(side, vcpu)) != UC_ERR_OK;
+	uint64_t rip = vcpu->state.rip;
+	uc_err error;
+
+	error = side->wide ? run64(side, vcpu) : run32(side, vcpu);
+	/*
+	 * Unicorn keeps count of exceptions: from the third #DE on it takes itself for shut down
+	 * and returns without an error.
+	 */
+	return error != UC_ERR_OK || vcpu->state.rip == rip;
 }

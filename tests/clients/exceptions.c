@@ -309,12 +309,31 @@ static void own_watchpoint(void)
 	CHECK_EQ(vcpu_expect_out(&vcpu, 0x11, 4) & 1, 1);
 }
 
+/* Thousands of division errors in a loop that is hot, each of which its handler skips. */
+GUEST(many_de_code, 64,
+      "mov $3000, %esi; xor %edi, %edi\n"
+      "1: xor %ecx, %ecx; xor %edx, %edx; mov %esi, %eax; div %ecx; add %ecx, %edi\n"
+      "dec %esi; jnz 1b; mov %edi, %eax; out %eax, $0x10; hlt\n"
+      ".org many_de_code + 0x80\n"
+      "addq $2, (%rsp); mov $1, %ecx; iretq");
+
+static void many_division_errors(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+
+	VM_BOOT(&vm, &vcpu, MODE_LONG, many_de_code);
+	vm_set_gate(&vm, MODE_LONG, 0, GUEST_CODE + 0x80);
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), 3000);
+}
+
 static const struct test_case cases[] = {
 	{ "long", long_mode },
 	{ "protected", protected },
 	{ "real", real },
 	{ "user_fault", user_fault },
 	{ "double_fault", double_fault },
+	{ "many_division_errors", many_division_errors },
 	{ "trap_flag", trap_flag },
 	{ "own_watchpoint", own_watchpoint },
 };
