@@ -26,6 +26,7 @@ struct fauxkvm_options {
 	const char *engine; /* NULL: the default */
 	int log_fd;         /* -1: no log */
 	int log_level;      /* 0 errors, 1 warnings, 2 info, 3 trace of every ioctl */
+	int statistics;     /* 1: vCPUs count where time goes; see fauxkvm_print_statistics() */
 };
 
 struct fauxkvm;
@@ -34,6 +35,12 @@ struct fauxkvm;
 FAUXKVM_API struct fauxkvm *fauxkvm_create(const struct fauxkvm_options *options);
 /* Closes every handle that is still open. No other call may be in progress. */
 FAUXKVM_API void fauxkvm_destroy(struct fauxkvm *fauxkvm);
+
+/*
+ * Writes what the vCPUs of living VMs have counted to the log's descriptor; a VM that goes writes it
+ * as well. For each VM once. Nothing without the option.
+ */
+FAUXKVM_API void fauxkvm_print_statistics(struct fauxkvm *fauxkvm);
 
 /* As open("/dev/kvm"): a handle, 0 or more. EMFILE beyond 65536 handles. */
 FAUXKVM_API int fauxkvm_open(struct fauxkvm *fauxkvm);

@@ -34,6 +34,11 @@ struct fauxkvm {
 	const struct engine *engine;
 	atomic_uint vm_count; /* numbers VMs for the trace */
 
+	/* With statistics: the living VMs. */
+	bool statistics;
+	pthread_mutex_t vms_lock;
+	struct vm_object *vms;
+
 	/* Handles of fauxkvm.h (library.c); NULL until the first is opened. */
 	pthread_mutex_t handles_lock;
 	struct handle *_Atomic handles;
@@ -69,6 +74,9 @@ struct vm_object {
 	struct object object;
 	struct fauxkvm *fauxkvm;
 	unsigned number;
+	struct vm_object *vms_next; /* under fauxkvm->vms_lock */
+	bool printed;               /* its statistics: under fauxkvm->vms_lock */
+	pid_t pid;                  /* whose statistics they are */
 	struct vm *vm;
 	/* Reads 1 in the address space that created the VM and 0 in a child of fork(). */
 	uint8_t *creator;
@@ -90,6 +98,12 @@ struct vm_object {
 	pthread_mutex_t regions_lock;
 	struct region *regions; /* by address space and slot number */
 };
+
+/* ---- profile.c ---- */
+
+/* The VM may be asked for statistics from now on; it is about to go. Nothing without the option. */
+void vm_profile_begin(struct vm_object *vm);
+void vm_profile_end(struct vm_object *vm);
 
 struct guest_memfd_object {
 	struct object object;

@@ -46,6 +46,8 @@ struct fauxkvm *fauxkvm_create(const struct fauxkvm_options *given)
 	fauxkvm->engine = engine;
 	fauxkvm->log.fd = options.log_fd;
 	fauxkvm->log.level = options.log_level;
+	fauxkvm->statistics = options.statistics;
+	pthread_mutex_init(&fauxkvm->vms_lock, NULL);
 	pthread_mutex_init(&fauxkvm->handles_lock, NULL);
 	guard_init();
 	return fauxkvm;
@@ -64,6 +66,7 @@ void fauxkvm_destroy(struct fauxkvm *fauxkvm)
 			object_put(atomic_load(&handles[i].object));
 	free(handles);
 	pthread_mutex_destroy(&fauxkvm->handles_lock);
+	pthread_mutex_destroy(&fauxkvm->vms_lock);
 	free(fauxkvm);
 }
 

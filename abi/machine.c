@@ -96,6 +96,8 @@ int vm_object_create(struct fauxkvm *fauxkvm, struct client *client, unsigned lo
 	if (type == KVM_X86_SW_PROTECTED_VM)
 		memory_allow_private(vm->vm->memory);
 	bus_set_coalesced_ring(vm->vm->bus, vm->ring);
+	vm->vm->profiling = fauxkvm->statistics;
+	vm_profile_begin(vm);
 	*out = vm;
 	return 0;
 
@@ -127,6 +129,7 @@ void vm_object_free(struct vm_object *vm)
 	 */
 	if (!*vm->creator)
 		return;
+	vm_profile_end(vm);
 	vm_destroy(vm->vm);
 	for (vcpu = vm->vcpus; vcpu; vcpu = next) {
 		next = vcpu->next;

@@ -599,6 +599,8 @@ int vcpu_run(struct vcpu *vcpu)
 	}
 	vcpu->replay_rip = vcpu->state.rip;
 	save_run_state(vcpu);
+	if (vcpu->profile)
+		profile_exit(vcpu, result);
 	guard_leave(&guard);
 	return result;
 }

@@ -187,6 +187,8 @@ int vcpu_create(struct vm *vm, uint32_t id, struct kvm_run *run, uint8_t *pio_pa
 	vcpu->state.apic_base = 0xfee00900;
 	vcpu->state.mp_state = !vm->irqchip || vcpu->bsp ? KVM_MP_STATE_RUNNABLE :
 							    KVM_MP_STATE_UNINITIALIZED;
+	if (vm->profiling)
+		vcpu->profile = profile_create();
 	error = vcpu->engine->create(vcpu);
 	if (error)
 		goto no_engine;
@@ -194,6 +196,7 @@ int vcpu_create(struct vm *vm, uint32_t id, struct kvm_run *run, uint8_t *pio_pa
 	return 0;
 
 no_engine:
+	profile_destroy(vcpu->profile);
 	lapic_destroy(vcpu->lapic);
 no_lapic:
 	mmu_fini(&vcpu->mmu);
@@ -213,6 +216,7 @@ void vcpu_destroy(struct vcpu *vcpu)
 	vcpu->engine->destroy(vcpu);
 	mmu_fini(&vcpu->mmu);
 	interp_free(vcpu->interp);
+	profile_destroy(vcpu->profile);
 	msr_filter_put(vcpu->msr_filter);
 	free(vcpu);
 }

@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "cpu/engine.h"
+#include "cpu/profile.h"
 #include "cpu/replay.h"
 #include "cpu/state.h"
 #include "cpu/vm.h"
@@ -102,6 +103,7 @@ struct vcpu {
 	const struct engine *engine;
 	struct interp *interp; /* always there: engines fall back to it */
 	void *engine_data;
+	struct profile *profile; /* cpu/profile.h; NULL: nobody wants to know */
 
 	struct kvm_cpuid_entry2 cpuid[VCPU_CPUID_MAX];
 	unsigned cpuid_count;

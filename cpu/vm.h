@@ -34,6 +34,7 @@ struct vm {
 	struct pit *pit;
 	const struct log *log;
 	const struct engine *engine; /* for new vCPUs */
+	bool profiling;              /* vCPUs have a profile. Set before the first vCPU */
 
 	/* vCPUs by creation order. Entries appear once and stay until the VM is destroyed;
 	 * @vcpu_count is published after the entry. */

@@ -34,6 +34,8 @@ static const char help[] =
 	"  --engine NAME     CPU engine, see fauxkvm info            FAUXKVM_ENGINE\n"
 	"  --log LEVEL       error, warn, info, trace (every ioctl)  FAUXKVM_LOG\n"
 	"  --log-file FILE   append the log to FILE, not to stderr   FAUXKVM_LOG_FILE\n"
+	"  --stats           when the program ends, or a VM, tell    FAUXKVM_STATS=1\n"
+	"                    in the log where each vCPU's time went\n"
 	"\n"
 	"The exit status is the program's. 125: wrong use of fauxkvm. 126: the program cannot\n"
 	"be started or cannot be given KVM (statically linked, set-user-ID). 127: it does not\n"
@@ -126,6 +128,7 @@ static int parse_run(int argc, char **argv)
 		{ "engine", required_argument, NULL, 'e' },
 		{ "log", required_argument, NULL, 'l' },
 		{ "log-file", required_argument, NULL, 'f' },
+		{ "stats", no_argument, NULL, 's' },
 		{ 0 },
 	};
 	const char *engine, *level;
@@ -136,6 +139,8 @@ static int parse_run(int argc, char **argv)
 			setenv("FAUXKVM_ENGINE", optarg, 1);
 		else if (c == 'l')
 			setenv("FAUXKVM_LOG", optarg, 1);
+		else if (c == 's')
+			setenv("FAUXKVM_STATS", "1", 1);
 		else if (c != 'f' || !set_log_file(optarg))
 			return -1;
 	}

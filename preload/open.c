@@ -104,12 +104,13 @@ static int log_open(void)
 
 static void instance_create(void)
 {
-	const char *engine = getenv("FAUXKVM_ENGINE");
+	const char *engine = getenv("FAUXKVM_ENGINE"), *statistics = getenv("FAUXKVM_STATS");
 	struct fauxkvm_options options = {
 		.size = sizeof(options),
 		.engine = engine && *engine ? engine : NULL,
 		.log_fd = log_open(),
 		.log_level = log_level(),
+		.statistics = statistics && *statistics && strcmp(statistics, "0"),
 	};
 
 	instance = fauxkvm_create(&options);
@@ -118,7 +119,15 @@ static void instance_create(void)
 			options.engine ? options.engine : "default");
 		return;
 	}
+	if (options.statistics)
+		at_quick_exit(print_statistics);
 	signals_arm();
+}
+
+void print_statistics(void)
+{
+	if (instance)
+		fauxkvm_print_statistics(instance);
 }
 
 /* As an open of /dev/kvm: an object or NULL and errno. */

@@ -100,6 +100,8 @@ bool path_is_kvm(int directory, const char *path);
 int kvm_open(int flags);
 /* A description for a descriptor of /dev/kvm that another program image opened: its new object. */
 struct object *kvm_reopen(void);
+/* FAUXKVM_STATS: of the VMs that there are. The process is about to end. */
+void print_statistics(void);
 
 /* ---- the interposed calls that syscall() needs by an internal name ---- */
 

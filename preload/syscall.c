@@ -70,6 +70,9 @@ static long call(long number, const unsigned long a[6])
 		return dup3(a[0], a[1], a[2]);
 	case SYS_fcntl:
 		return fcntl(a[0], a[1], a[2]);
+	case SYS_exit_group:
+		print_statistics();
+		break;
 	}
 	return preload_result(kernel_call(number, a[0], a[1], a[2], a[3], a[4], a[5]));
 }

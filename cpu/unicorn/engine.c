@@ -168,9 +168,51 @@ static enum published publish(struct side *side, struct vcpu *vcpu, const struct
 	return NOW;
 }
 
+/* What stopped Unicorn, for who asked for statistics. */
+static void count_stop(struct unicorn *unicorn, const struct side *side, bool refused)
+{
+	struct vcpu *vcpu = unicorn->vcpu;
+	struct profile *profile = vcpu->profile;
+	uint64_t linear = vcpu->state.rip;
+	struct insn insn;
+	const uint8_t *bytes;
+	unsigned available;
+
+	if (!side->wide)
+		linear = (uint32_t)(linear + vcpu->state.base[SEG_CS]);
+	available = GUEST_PAGE_SIZE - (linear & ~GUEST_PAGE_MASK);
+	bytes = mmu_lookup(&vcpu->mmu, linear, 1, ACCESS_EXEC, vcpu->code_mode);
+	if (!bytes)
+		profile->new_code++;
+	else if (decode(&vcpu->interp->mode, bytes, available < 15 ? available : 15, 0, &insn) ==
+		 DECODE_MORE)
+		profile->two_pages++;
+	else if (!unicorn_executes(&insn, bytes))
+		profile_stop(vcpu, &insn, bytes);
+	else if (refused)
+		profile->accesses++;
+	else
+		profile->new_code++;
+}
+
+static void count(struct unicorn *unicorn, const struct side *side, bool refused)
+{
+	struct profile *profile = unicorn->vcpu->profile;
+
+	profile->entries = unicorn->stats.entries;
+	profile->stops = unicorn->stats.stops;
+	profile->fills = unicorn->stats.fills;
+	profile->refused = unicorn->stats.refused;
+	profile->published = unicorn->stats.published;
+	profile->translated = unicorn->stats.translated;
+	if (unicorn->stopped)
+		count_stop(unicorn, side, refused);
+}
+
 static void run(struct unicorn *unicorn, struct side *side, struct block *block)
 {
 	struct vcpu *vcpu = unicorn->vcpu;
+	const uint64_t refused = unicorn->stats.refused;
 	uint64_t start, stay, fills;
 
 	if (!atomic_load_explicit(&unicorn->verify_armed, memory_order_relaxed)) {
@@ -199,7 +241,10 @@ static void run(struct unicorn *unicorn, struct side *side, struct block *block)
 	unicorn->entered = NULL;
 	unicorn->stopped_at = vcpu->state.rip;
 	unicorn->stats.entries++;
+	unicorn->stats.stops += unicorn->stopped;
 	unicorn->stats.fills += side->fills;
+	if (unlikely(vcpu->profile))
+		count(unicorn, side, unicorn->stats.refused != refused);
 	fills = (uint64_t)side->fills * FILL_CYCLES + side->flushes * FLUSH_CYCLES;
 	if (unicorn->eager || stay > fills + STAY_SHORT)
 		block->reload = 1;

@@ -122,6 +122,7 @@ static const struct wrong {
 	{ 1, 0xac, 0xac, ANY, relative_to_rip },                            /* SHRD */
 	/* The upper half of the destination is cleared where nothing is written. */
 	{ 1, 0xb0, 0xb1, ANY, in_register },                                /* CMPXCHG */
+	{ 1, 0xb1, 0xb1, ANY, is_half },                                    /* RAX of its */
 	/* The same when there is no bit; Unicorn is right about 64 bits. */
 	{ 1, 0xbc, 0xbd, ANY, is_half },                                    /* BSF, BSR */
 	/* Makers of CPUs differ. */

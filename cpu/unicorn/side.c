@@ -130,6 +130,7 @@ static void translated(uc_engine *uc, uc_tb *tb, uc_tb *previous, void *opaque)
 	struct side *side = opaque;
 
 	(void)previous;
+	side->unicorn->stats.translated++;
 	side->charged += CHARGE_TB + tb->icount * CHARGE_INSN;
 	if (side->charged > CHARGE_STOP)
 		uc_emu_stop(uc);
@@ -137,6 +138,7 @@ static void translated(uc_engine *uc, uc_tb *tb, uc_tb *previous, void *opaque)
 
 void side_charge(struct side *side, unsigned insns)
 {
+	side->unicorn->stats.translated++;
 	/* A block that was cut off goes on in Unicorn's. */
 	if (insns >= BLOCK_INSNS_MAX)
 		insns = TCG_BLOCK_INSNS_MAX;

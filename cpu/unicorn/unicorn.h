@@ -89,7 +89,7 @@ struct unicorn {
 	struct timer verify_timer;
 	atomic_bool verify_armed;
 	struct {
-		uint64_t entries, fills, refused, published, stops, kicks;
+		uint64_t entries, stops, fills, refused, published, translated;
 	} stats;
 };
 

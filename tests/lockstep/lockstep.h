@@ -102,8 +102,9 @@ void machine_run(struct machine *machine, const struct batch *batch,
 		 const struct sequence *sequence, struct outcome *outcome);
 /* Where data page @page is, and the kernel's stack for page DATA_PAGES. */
 uint8_t *machine_page(struct machine *machine, unsigned page);
-/* All of RAM, page tables included. */
-bool machine_same_memory(struct machine *a, struct machine *b);
+/* Looks at all of RAM, page tables included: a guest-physical address. */
+#define MEMORY_SAME (~0u)
+uint32_t machine_memory_differs(struct machine *a, struct machine *b);
 uint64_t machine_entries(struct machine *machine); /* into Unicorn */
 
 /* ---- native.c ---- */

@@ -177,9 +177,23 @@ uint8_t *machine_page(struct machine *machine, unsigned page)
 	return machine->ram + (page == DATA_PAGES ? STACK_AT : DATA_AT + page * PAGE);
 }
 
-bool machine_same_memory(struct machine *a, struct machine *b)
+/* A CPU may set an accessed bit for an access that it does not complete. */
+static bool same_word(const struct machine *a, const struct machine *b, uint32_t at)
 {
-	return !memcmp(a->ram, b->ram, RAM_BYTES);
+	const bool table = at >= TABLES_AT && at < POINTERS32_AT;
+	uint64_t x, y;
+
+	memcpy(&x, a->ram + at, 8);
+	memcpy(&y, b->ram + at, 8);
+	return !((x ^ y) & ~(table ? (uint64_t)PTE_A : 0));
+}
+
+uint32_t machine_memory_differs(struct machine *a, struct machine *b)
+{
+	for (uint32_t at = 0; at < RAM_BYTES; at += 8)
+		if (!same_word(a, b, at))
+			return at;
+	return MEMORY_SAME;
 }
 
 /* ---- registers ---- */

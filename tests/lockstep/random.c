@@ -299,6 +299,8 @@ static void run_sequence(const struct options *options, uint64_t number, unsigne
 
 static void run_batch(const struct options *options, uint64_t number)
 {
+	uint32_t at;
+
 	generate_batch(batch, options->seed, number, options->mode);
 	for (unsigned i = 0; i < ENGINES; i++)
 		machine_load(machines[i], batch);
@@ -311,10 +313,10 @@ static void run_batch(const struct options *options, uint64_t number)
 			return;
 		run_sequence(options, number, i);
 	}
-	/* What undefined flags may have changed was put right where they were compared. */
-	if (!total.timeouts && !machine_same_memory(machines[0], machines[1])) {
-		printf("memory differs after batch %" PRIu64 " of seed %" PRIu64 "\n", number,
-		       options->seed);
+	at = machine_memory_differs(machines[0], machines[1]);
+	if (!total.timeouts && at != MEMORY_SAME) {
+		printf("memory differs at %x after batch %" PRIu64 " of seed %" PRIu64 "\n", at,
+		       number, options->seed);
 		total.differences++;
 	}
 }
