@@ -336,6 +336,7 @@ const struct capability_row capability_table[] = {
 	{ CAP(KVM_CAP_PCI_SEGMENT), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_IOAPIC_POLARITY_IGNORED), EVERYWHERE(1) },
 	{ CAP(KVM_CAP_X86_GUEST_MODE), EVERYWHERE(1), .note = "no guest is ever in guest mode" },
+	{ CAP(KVM_CAP_ONE_REG), EVERYWHERE(1), .note = "MSRs" },
 	{ CAP(KVM_CAP_MSR_PLATFORM_INFO), EVERYWHERE(1), .enable_vm = enable_platform_info },
 	{ CAP(KVM_CAP_EXCEPTION_PAYLOAD), EVERYWHERE(1), .enable_vm = enable_exception_payload },
 	{ CAP(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2),

@@ -207,6 +207,9 @@ long ioctl_system_get_msr_index_list(struct ioctl_call *call);
 long ioctl_system_get_msr_feature_index_list(struct ioctl_call *call);
 long ioctl_system_get_msrs(struct ioctl_call *call);
 long ioctl_vcpu_get_msrs(struct ioctl_call *call);
+long ioctl_vcpu_get_one_reg(struct ioctl_call *call);
+long ioctl_vcpu_set_one_reg(struct ioctl_call *call);
+long ioctl_vcpu_get_reg_list(struct ioctl_call *call);
 long ioctl_vcpu_set_msrs(struct ioctl_call *call);
 long ioctl_vm_set_msr_filter(struct ioctl_call *call);
 

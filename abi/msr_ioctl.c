@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* MSRs: lists, and reading and writing several with one call. KVM document 4.3, 4.18, 4.19. */
+/*
+ * MSRs: lists, reading and writing several with one call, or one as a register. KVM document 4.3,
+ * 4.18, 4.19, 4.68, 4.69.
+ */
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -113,6 +116,52 @@ long ioctl_vcpu_get_msrs(struct ioctl_call *call)
 long ioctl_vcpu_set_msrs(struct ioctl_call *call)
 {
 	return each_msr(call, call_vcpu(call), write_msr, false);
+}
+
+/* ---- as registers: an identifier is the MSR's index, a type, a size and the architecture ---- */
+
+#define REG_TYPE (0xffull << 32)
+#define REG_TYPE_MSR (2ull << 32)
+#define REG_RESERVED (0xfffull << 40)
+
+static bool reg_is_msr(uint64_t id)
+{
+	return (id & KVM_REG_ARCH_MASK) == KVM_REG_X86 && !(id & REG_RESERVED) &&
+	       (id & REG_TYPE) == REG_TYPE_MSR && (id & KVM_REG_SIZE_MASK) == KVM_REG_SIZE_U64;
+}
+
+long ioctl_vcpu_get_one_reg(struct ioctl_call *call)
+{
+	const struct kvm_one_reg *reg = call->data;
+	uint64_t value;
+
+	if (!reg_is_msr(reg->id) || msr_read(call_vcpu(call), (uint32_t)reg->id, &value, true))
+		return -EINVAL;
+	return copy_out(call, reg->addr, &value, sizeof(value));
+}
+
+long ioctl_vcpu_set_one_reg(struct ioctl_call *call)
+{
+	const struct kvm_one_reg *reg = call->data;
+	uint64_t value;
+	long r;
+
+	if (!reg_is_msr(reg->id))
+		return -EINVAL;
+	r = copy_in(call, &value, reg->addr, sizeof(value));
+	if (r)
+		return r;
+	return msr_write(call_vcpu(call), (uint32_t)reg->id, value, true) ? -EINVAL : 0;
+}
+
+/* Registers that are no MSRs: none, since shadow stacks are not offered. */
+long ioctl_vcpu_get_reg_list(struct ioctl_call *call)
+{
+	uint64_t count;
+	long r = copy_in(call, &count, call->argument, sizeof(count));
+
+	count = 0;
+	return r ? r : copy_out(call, call->argument, &count, sizeof(count));
 }
 
 /* ---- the filter: KVM document 4.97 ---- */

@@ -40,6 +40,15 @@ FIELDS(msrs) = {
 	DECIMAL(struct kvm_msrs, nmsrs),
 	{ 0 },
 };
+FIELDS(one_reg) = {
+	HEX(struct kvm_one_reg, id),
+	HEX(struct kvm_one_reg, addr),
+	{ 0 },
+};
+FIELDS(reg_list) = {
+	DECIMAL(struct kvm_reg_list, n),
+	{ 0 },
+};
 FIELDS(msr_filter) = {
 	HEX(struct kvm_msr_filter, flags),
 	HEX(struct kvm_msr_filter, ranges[0].base),
@@ -499,15 +508,18 @@ const struct ioctl_row ioctl_table[] = {
 	  ARGUMENT(IN, struct kvm_device_attr), .handler = ioctl_vcpu_set_device_attr,
 	  .fields = device_attr_fields, .section = "4.80" },
 
+	{ IOCTL(KVM_GET_ONE_REG), .kinds = ON(OBJECT_VCPU), ARGUMENT(IN, struct kvm_one_reg),
+	  .handler = ioctl_vcpu_get_one_reg, .fields = one_reg_fields, .section = "4.69" },
+	{ IOCTL(KVM_SET_ONE_REG), .kinds = ON(OBJECT_VCPU), ARGUMENT(IN, struct kvm_one_reg),
+	  .handler = ioctl_vcpu_set_one_reg, .fields = one_reg_fields, .section = "4.68" },
+	{ IOCTL(KVM_GET_REG_LIST), .kinds = ON(OBJECT_VCPU), ARGUMENT(RAW, struct kvm_reg_list),
+	  .handler = ioctl_vcpu_get_reg_list, .fields = reg_list_fields, .section = "4.84" },
+
 	/* Not offered: named for the trace, answered as a KVM without the feature does. */
 	{ IOCTL(KVM_GET_SUPPORTED_HV_CPUID), .kinds = ON(OBJECT_SYSTEM) | ON(OBJECT_VCPU),
 	  .absent = EINVAL, .section = "4.118" },
 	{ IOCTL(KVM_GET_NESTED_STATE), .kinds = ON(OBJECT_VCPU), .absent = EINVAL },
 	{ IOCTL(KVM_SET_NESTED_STATE), .kinds = ON(OBJECT_VCPU), .absent = EINVAL },
-	{ IOCTL(KVM_GET_ONE_REG), .kinds = ON(OBJECT_VCPU), .absent = EINVAL,
-	  .section = "4.69" },
-	{ IOCTL(KVM_SET_ONE_REG), .kinds = ON(OBJECT_VCPU), .absent = EINVAL,
-	  .section = "4.68" },
 	{ IOCTL(KVM_SET_PMU_EVENT_FILTER), .kinds = ON(OBJECT_VM), .absent = ENOTTY },
 	{ IOCTL(KVM_XEN_HVM_CONFIG), .kinds = ON(OBJECT_VM), .absent = ENOTTY },
 	{ IOCTL(KVM_HYPERV_EVENTFD), .kinds = ON(OBJECT_VM), .absent = ENOTTY },

@@ -367,6 +367,54 @@ static void set_tsc_khz(void)
 	CHECK_EQ(XIOCTL(vcpu.fd, KVM_GET_TSC_KHZ, 0), khz / 2);
 }
 
+/* One MSR as a register: type 2, 64 bits, of x86. */
+#define REG_MSR(index) (0x2030000200000000ULL | (index))
+
+static void one_reg(void)
+{
+	static const struct {
+		const char *name;
+		uint64_t id, value;
+		int error;
+	} bad[] = {
+		{ "architecture", REG_MSR(0x174) ^ 1ULL << 60, 0, EINVAL },
+		{ "size", REG_MSR(0x174) ^ 1ULL << 52, 0, EINVAL },
+		{ "type", REG_MSR(0x174) ^ 1ULL << 32, 0, EINVAL },
+		{ "reserved", REG_MSR(0x174) | 1ULL << 45, 0, EINVAL },
+		{ "unknown", REG_MSR(0xdeadbeef), 0, EINVAL },
+		{ "value", REG_MSR(0xc0000102), 1ULL << 60, EINVAL },
+	};
+	uint64_t value = 0x1234, list = 5;
+	struct kvm_one_reg reg = { .id = REG_MSR(0x175), .addr = (uintptr_t)&value };
+	struct vm vm;
+	struct vcpu vcpu;
+
+	vm_create(&vm);
+	VM_NEED_CAP(&vm, KVM_CAP_ONE_REG);
+	vcpu_create(&vm, &vcpu, 0);
+	XIOCTL(vcpu.fd, KVM_SET_ONE_REG, &reg);
+	value = 0;
+	XIOCTL(vcpu.fd, KVM_GET_ONE_REG, &reg);
+	CHECK_EQ(value, 0x1234);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		int result;
+
+		reg.id = bad[i].id;
+		value = bad[i].value;
+		result = ioctl(vcpu.fd, KVM_SET_ONE_REG, &reg);
+		case_row(result == -1 && errno == bad[i].error, bad[i].name, "%d, errno %d", result,
+			 errno);
+	}
+	reg.id = REG_MSR(0x175);
+	reg.addr = 1;
+	CHECK_EQ(ioctl(vcpu.fd, KVM_GET_ONE_REG, &reg), -1);
+	CHECK_EQ(errno, EFAULT);
+	CHECK_EQ(ioctl(vcpu.fd, KVM_SET_ONE_REG, &reg), -1);
+	CHECK_EQ(errno, EFAULT);
+	XIOCTL(vcpu.fd, KVM_GET_REG_LIST, &list);
+	CHECK_EQ(list, 0);
+}
+
 static const struct test_case cases[] = {
 	{ "round_trip", round_trip },
 	{ "guest_writes", guest_writes },
@@ -381,5 +429,6 @@ static const struct test_case cases[] = {
 	{ "supported_cpuid", supported_cpuid },
 	{ "tsc", tsc },
 	{ "set_tsc_khz", set_tsc_khz },
+	{ "one_reg", one_reg },
 };
 CASES_MAIN(cases)
