@@ -503,8 +503,8 @@ static void decode_row(struct decoder *d, const struct opcode *row)
 		return;
 	if (insn->base == GPR_BLOCK)
 		insn->disp += d->position + insn->offset;
-	if (row->flags & ROW_STACK && !(insn->flags & INSN_MEM))
-		insn->flags |= INSN_STACK_SEG;
+	if (row->flags & ROW_STACK)
+		insn->flags |= insn->flags & INSN_MEM ? INSN_STACK : INSN_STACK_SEG;
 	/* Even a flat CS cannot be written. */
 	if ((d->mode->check || insn->seg == SEG_CS) && (insn->flags & INSN_MEM || row->flags & ROW_STACK ||
 			       row->operand == OPERAND_STRING))

@@ -34,6 +34,7 @@ enum insn_flags {
 	INSN_CROSS = 1 << 9,    /* its bytes lie on two pages */
 	INSN_REX = 1 << 10,     /* had any REX prefix */
 	INSN_VEX = 1 << 11,     /* VEX or EVEX */
+	INSN_STACK = 1 << 13,   /* uses the stack besides its memory operand */
 	INSN_EVEX = 1 << 12,    /* @disp of a disp8 form is not scaled */
 };
 

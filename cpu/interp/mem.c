@@ -17,12 +17,22 @@ struct piece {
 	struct mmu_result where;
 };
 
+/* What a far call pushes at most. */
+#define PUSHED_BYTES 16
+
+static bool on_stack(const struct vcpu *cpu, const struct insn *insn, uint64_t address)
+{
+	return insn->flags & INSN_STACK_SEG ||
+	       (insn->flags & INSN_STACK &&
+		address - (cpu->state.gpr[GPR_RSP] - PUSHED_BYTES) <= PUSHED_BYTES);
+}
+
 static void check_address(struct vcpu *cpu, const struct insn *insn, uint64_t address)
 {
 	unsigned shift = cpu->state.cr4 & CR4_LA57 ? 7 : 16;
 
 	if ((uint64_t)((int64_t)(address << shift) >> shift) != address)
-		exception(cpu, insn, insn->flags & INSN_STACK_SEG ? VECTOR_SS : VECTOR_GP, 0);
+		exception(cpu, insn, on_stack(cpu, insn, address) ? VECTOR_SS : VECTOR_GP, 0);
 }
 
 /* Splits at the page boundary. Returns the number of pieces. */

@@ -100,6 +100,15 @@ void machine_load(struct machine *machine, const struct batch *batch);
 void machine_load_code(struct machine *machine, const struct batch *batch);
 void machine_run(struct machine *machine, const struct batch *batch,
 		 const struct sequence *sequence, struct outcome *outcome);
+/*
+ * Follows @sequence instruction by instruction: the arithmetic flags that are undefined where it
+ * ends, wherever it went. True: it went by one of them, and anything may follow.
+ */
+bool machine_undefined(struct machine *machine, const struct batch *batch,
+		       const struct sequence *sequence, uint64_t *undefined);
+/* Flags that machine_run() takes for undefined at the end of every sequence. */
+extern uint64_t machine_ignored_flags;
+
 /* Where data page @page is, and the kernel's stack for page DATA_PAGES. */
 uint8_t *machine_page(struct machine *machine, unsigned page);
 /* Looks at all of RAM, page tables included: a guest-physical address. */

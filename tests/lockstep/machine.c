@@ -7,6 +7,7 @@
 #include <sys/time.h>
 
 #include "cpu/flags.h"
+#include "cpu/unicorn/flag_effect.h"
 #include "cpu/unicorn/unicorn.h"
 #include "lockstep.h"
 
@@ -372,13 +373,15 @@ static uint8_t *at_linear(struct machine *m, uint64_t linear, unsigned bytes)
 	return NULL;
 }
 
+uint64_t machine_ignored_flags;
+
 static uint64_t undefined_at(const struct sequence *sequence, uint64_t rip)
 {
 	const uint64_t offset = rip - CODE_LINEAR - sequence->start;
 
 	for (unsigned i = 0; i <= sequence->insns; i++)
 		if (sequence->insn[i].offset == offset)
-			return sequence->insn[i].undefined;
+			return sequence->insn[i].undefined | machine_ignored_flags;
 	/* It went astray, perhaps by a flag. */
 	return RFLAGS_ARITH;
 }
@@ -411,12 +414,9 @@ static void look_at_frame(struct machine *m, const struct sequence *sequence,
 	}
 }
 
-void machine_run(struct machine *m, const struct batch *batch, const struct sequence *sequence,
-		 struct outcome *outcome)
+static void prepare(struct machine *m, const struct batch *batch, const struct sequence *sequence)
 {
 	struct vcpu *vcpu = m->vcpu;
-	struct kvm_run *run = (struct kvm_run *)m->run;
-	int result;
 
 	for (unsigned i = 0; i < 3; i++)
 		memcpy(machine_page(m, i), batch->data + i * PAGE, PAGE);
@@ -428,6 +428,63 @@ void machine_run(struct machine *m, const struct batch *batch, const struct sequ
 	rflags_set(&vcpu->state, sequence->flags);
 	vcpu_mode_changed(vcpu);
 	memset(&vcpu->replay, 0, sizeof(vcpu->replay));
+}
+
+/* Of the instruction that is next. True: it reads a flag that is undefined. */
+static bool track(const struct machine *m, const struct batch *batch, uint64_t *before,
+		  uint64_t *undefined)
+{
+	const struct cpu_state *s = &m->vcpu->state;
+	const uint64_t offset = s->rip - CODE_LINEAR;
+	struct flag_effect effect;
+	struct insn insn;
+
+	if (offset > CODE_BYTES - 15)
+		return false;
+	*before = *undefined;
+	decode(&m->vcpu->interp->mode, batch->code + offset, 15, 0, &insn);
+	if (flags_read(&insn) & *undefined)
+		return true;
+	effect = flag_effect(&insn, (uint8_t)s->gpr[GPR_RCX]);
+	*undefined = (*undefined & ~(uint64_t)effect.defined) | effect.undefined;
+	return false;
+}
+
+bool machine_undefined(struct machine *m, const struct batch *batch,
+		       const struct sequence *sequence, uint64_t *undefined)
+{
+	struct kvm_guest_debug debug = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP };
+	const struct kvm_run *run = (const struct kvm_run *)m->run;
+	struct outcome outcome = { 0 };
+	uint64_t before = 0;
+	bool used = false;
+	int result;
+
+	prepare(m, batch, sequence);
+	vcpu_set_guest_debug(m->vcpu, &debug);
+	*undefined = 0;
+	ticks = 0;
+	watched = m->vcpu;
+	do {
+		used = track(m, batch, &before, undefined);
+		result = vcpu_run(m->vcpu);
+	} while (!used && !result && (run->exit_reason == KVM_EXIT_DEBUG || answer(m, &outcome)));
+	watched = NULL;
+	/* The last one did not complete. */
+	*undefined |= before;
+	debug.control = 0;
+	vcpu_set_guest_debug(m->vcpu, &debug);
+	return used;
+}
+
+void machine_run(struct machine *m, const struct batch *batch, const struct sequence *sequence,
+		 struct outcome *outcome)
+{
+	struct vcpu *vcpu = m->vcpu;
+	struct kvm_run *run = (struct kvm_run *)m->run;
+	int result;
+
+	prepare(m, batch, sequence);
 	memset(outcome, 0, offsetof(struct outcome, state));
 	outcome->vector = -1;
 	ticks = 0;
