@@ -101,7 +101,8 @@ static inline const struct simd_row *row_of(const struct insn *insn)
 /* Bytes of the memory operand: a general one is 8 wide with REX.W. */
 static unsigned operand_bytes(const struct insn *insn, const struct simd_row *row)
 {
-	bool general = row->form == SIMD_X_GM || row->form == SIMD_GM_X;
+	bool general = (row->form == SIMD_X_GM || row->form == SIMD_GM_X) &&
+		       !(row->flags & SIMD_DWORD);
 
 	return general && row->size == 4 && (insn->flags & INSN_REXW) && insn->code == 8 ? 8 :
 											    row->size;
@@ -214,8 +215,8 @@ static simd_thunk *thunk_of(struct vcpu *cpu, const struct insn *insn, const str
 {
 	simd_thunk *thunk = (simd_thunk *)insn->thunk;
 
-	/* There was no memory for it when the instruction was decoded. */
-	if (unlikely(!thunk))
+	/* There was no memory for it when the instruction was decoded, or it has the direct one. */
+	if (unlikely(!thunk || simd_is_direct(row)))
 		thunk = simd_thunk_get(insn, row);
 	if (!thunk)
 		interp_emulation_error(cpu, insn);
@@ -323,6 +324,31 @@ static void op_simd(struct vcpu *cpu, const struct insn *insn)
 	NEXT(cpu, insn);
 }
 
+/* The same for vectors from vectors, where no result has to be held back. */
+static void op_simd_direct(struct vcpu *cpu, const struct insn *insn)
+{
+	const struct simd_row *row = row_of(insn);
+	struct fpu_state *fpu = &cpu->state.fpu;
+	uint8_t memory[16] __attribute__((aligned(16)));
+	struct simd_mxcsr mxcsr = { .guest = fpu->mxcsr };
+	void *rm = fpu->xmm[insn->rm_number];
+
+	if (unlikely((row->flags & SIMD_FP && ~mxcsr.guest & MXCSR_MASKS) || !insn->thunk)) {
+		op_simd(cpu, insn);
+		return;
+	}
+	check(cpu, insn, row->feature);
+	if (insn->flags & INSN_MEM) {
+		if (row->flags & SIMD_ALIGN)
+			check_aligned(cpu, insn);
+		load_bytes(cpu, insn, memory, row->size);
+		rm = memory;
+	}
+	((simd_direct *)insn->thunk)(fpu->xmm[insn->reg_number], rm, fpu->xmm[0], &mxcsr);
+	fpu->mxcsr = mxcsr.guest;
+	NEXT(cpu, insn);
+}
+
 /* MASKMOVDQU, MASKMOVQ: bytes of the first operand whose mask bit is set, to DS:[rDI]. */
 static void op_maskmov(struct vcpu *cpu, const struct insn *insn)
 {
@@ -426,6 +452,10 @@ insn_fn *simd_select(struct insn *insn)
 	fn = select_move(insn);
 	if (fn)
 		return fn;
+	if (simd_is_direct(row)) {
+		insn->thunk = (void *)simd_direct_get(insn, row);
+		return op_simd_direct;
+	}
 	insn->thunk = (void *)simd_thunk_get(insn, row);
 	return op_simd;
 }

@@ -35,6 +35,7 @@ enum simd_flags {
 	SIMD_COMPARE = 1 << 8, /* the destination is only read */
 	SIMD_MEM_ONLY = 1 << 9,
 	SIMD_REG_ONLY = 1 << 10,
+	SIMD_DWORD = 1 << 11,  /* 4 bytes of memory, whatever REX.W says */
 };
 
 /* Which CPUID bit an instruction needs. */
@@ -67,6 +68,18 @@ typedef void simd_thunk(struct simd_call *call);
 
 /* Thunk for @insn (decoded) with @row. NULL: out of memory. Any thread. */
 simd_thunk *simd_thunk_get(const struct insn *insn, const struct simd_row *row);
+
+/*
+ * Vector from vectors, the usual case: works on the registers where they are. @reg: ModRM.reg's
+ * vector, read and written. @rm: ModRM.rm's (written by shifts), or the memory operand, aligned.
+ * @xmm0: the implicit operand. FP: @mxcsr is the guest's with all exceptions masked, flags added.
+ */
+struct simd_mxcsr {
+	uint32_t guest, host;
+};
+typedef void simd_direct(void *reg, void *rm, const void *xmm0, struct simd_mxcsr *mxcsr);
+bool simd_is_direct(const struct simd_row *row);
+simd_direct *simd_direct_get(const struct insn *insn, const struct simd_row *row);
 
 /* x87: @image is an FXSAVE image (aligned 16), @memory the operand's buffer. */
 typedef void x87_thunk(void *image, void *memory, uint64_t *arith);

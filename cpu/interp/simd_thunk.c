@@ -60,13 +60,15 @@ fail:
 #define AT_RDI(e, literal, reg, field)                                                             \
 	EMIT_AT_RDI((e), literal, (reg), offsetof(struct simd_call, field))
 
-static void emit_instruction(struct emit *e, const struct insn *insn, const struct simd_row *row)
+/* @base: the number of the register that points to a memory operand. */
+static void emit_instruction(struct emit *e, const struct insn *insn, const struct simd_row *row,
+			     unsigned base)
 {
 	bool memory = insn->flags & INSN_MEM;
 	bool wide = insn->flags & INSN_REXW && insn->code == 8;
 	bool reg_general = row->form == SIMD_G_XM;
 	bool rm_general = !memory && (row->form == SIMD_X_GM || row->form == SIMD_GM_X);
-	unsigned reg = reg_general ? 0 : 2, rm = memory ? 7 : rm_general ? 0 : 1;
+	unsigned reg = reg_general ? 0 : 2, rm = memory ? base : rm_general ? 0 : 1;
 	uint8_t rex = 0x40 | (wide ? 8 : 0) | (reg_general ? 4 : 0) | (rm_general ? 1 : 0);
 
 	if (row->form == SIMD_SHIFT)
@@ -81,7 +83,6 @@ static void emit_instruction(struct emit *e, const struct insn *insn, const stru
 	else if (insn->map == 3)
 		emit_byte(e, 0x3a);
 	emit_byte(e, insn->opcode);
-	/* [rdi] is the call's first field, the memory operand. */
 	emit_byte(e, (memory ? 0 : 0xc0) | reg << 3 | rm);
 	if (row->flags & SIMD_IMM)
 		emit_byte(e, insn->imm);
@@ -112,9 +113,10 @@ static void emit_simd(struct emit *e, const struct insn *insn, const void *data)
 		AT_RDI(e, "\x0f\xae", 3, host_mxcsr); /* stmxcsr */
 		AT_RDI(e, "\x0f\xae", 2, mxcsr);      /* ldmxcsr */
 	}
-	emit_instruction(e, insn, row);
+	/* [rdi] is the call's first field, the memory operand. */
+	emit_instruction(e, insn, row, 7);
 	if (row->flags & SIMD_SETS_FLAGS) {
-		EMIT(e, "\x9f\x0f\x90\xc0");   /* lahf; seto al */
+		EMIT(e, "\x9f\x0f\x90\xc0");     /* lahf; seto al */
 		AT_RDI(e, "\x66\x89", 0, arith); /* mov [rdi + arith], ax */
 	}
 	if (row->flags & SIMD_FP) {
@@ -138,6 +140,30 @@ static void emit_simd(struct emit *e, const struct insn *insn, const void *data)
 	emit_byte(e, 0xc3);
 }
 
+/* simd_direct: RDI reg, RSI rm, RDX xmm0, RCX mxcsr. */
+static void emit_direct(struct emit *e, const struct insn *insn, const void *data)
+{
+	const struct simd_row *row = data;
+
+	if (row->form != SIMD_SHIFT)
+		EMIT(e, "\x0f\x10\x17"); /* movups xmm2, [rdi] */
+	if (!(insn->flags & INSN_MEM))
+		EMIT(e, "\x0f\x10\x0e"); /* movups xmm1, [rsi] */
+	if (insn->map == 2)
+		EMIT(e, "\x0f\x10\x02"); /* movups xmm0, [rdx] */
+	if (row->flags & SIMD_FP)
+		EMIT(e, "\x0f\xae\x59\x04" /* stmxcsr [rcx + 4] */
+			"\x0f\xae\x11");   /* ldmxcsr [rcx] */
+	emit_instruction(e, insn, row, 6);
+	if (row->flags & SIMD_FP)
+		EMIT(e, "\x0f\xae\x19"       /* stmxcsr [rcx] */
+			"\x0f\xae\x51\x04"); /* ldmxcsr [rcx + 4] */
+	if (row->form == SIMD_SHIFT)
+		EMIT(e, "\x0f\x11\x0e\xc3"); /* movups [rsi], xmm1; ret */
+	else
+		EMIT(e, "\x0f\x11\x17\xc3"); /* movups [rdi], xmm2; ret */
+}
+
 /*
  * void thunk(image, memory, arith): FXRSTOR64 of the guest's image, the instruction, FXSAVE64; the
  * host's MXCSR and an initial x87 state afterwards. RDX survives: it holds @arith.
@@ -145,11 +171,11 @@ static void emit_simd(struct emit *e, const struct insn *insn, const void *data)
 static void emit_x87(struct emit *e, const struct insn *insn, const void *data)
 {
 	(void)data;
-	EMIT(e, "\x48\x83\xec\x18");             /* sub rsp, 24 */
-	EMIT(e, "\x0f\xae\x5c\x24\x08");         /* stmxcsr [rsp + 8] */
-	EMIT(e, "\x48\x0f\xae\x0f");             /* fxrstor64 [rdi] */
-	EMIT(e, "\x0f\xae\x54\x24\x08");         /* ldmxcsr [rsp + 8] */
-	EMIT(e, "\x8b\x02\x04\x7f\x9e");         /* mov eax, [rdx]; add al, 0x7f; sahf */
+	EMIT(e, "\x48\x83\xec\x18");     /* sub rsp, 24 */
+	EMIT(e, "\x0f\xae\x5c\x24\x08"); /* stmxcsr [rsp + 8] */
+	EMIT(e, "\x48\x0f\xae\x0f");     /* fxrstor64 [rdi] */
+	EMIT(e, "\x0f\xae\x54\x24\x08"); /* ldmxcsr [rsp + 8] */
+	EMIT(e, "\x8b\x02\x04\x7f\x9e"); /* mov eax, [rdx]; add al, 0x7f; sahf */
 	emit_byte(e, insn->opcode);
 	/* memory operand at [rsi] */
 	emit_byte(e, insn->flags & INSN_MEM ? (insn->modrm & 0x38) | 6 : insn->modrm);
@@ -193,17 +219,35 @@ out:
 	return code;
 }
 
-simd_thunk *simd_thunk_get(const struct insn *insn, const struct simd_row *row)
+static uint64_t key_of(const struct insn *insn, const struct simd_row *row)
 {
 	uint64_t key = insn->opcode | insn->map << 8 | (uint64_t)insn->prefix << 16;
 
-	key |= (uint64_t)!!(insn->flags & INSN_MEM) << 24;
+	key |= (uint64_t) !!(insn->flags & INSN_MEM) << 24;
 	key |= (uint64_t)(insn->flags & INSN_REXW && insn->code == 8) << 25;
 	if (row->flags & SIMD_IMM)
 		key |= (insn->imm & 0xff) << 32;
 	if (row->form == SIMD_SHIFT)
 		key |= (uint64_t)(insn->modrm & 0x38) << 40;
-	return (simd_thunk *)thunk_get(key, emit_simd, insn, row);
+	return key;
+}
+
+simd_thunk *simd_thunk_get(const struct insn *insn, const struct simd_row *row)
+{
+	return (simd_thunk *)thunk_get(key_of(insn, row), emit_simd, insn, row);
+}
+
+bool simd_is_direct(const struct simd_row *row)
+{
+	return (row->form == SIMD_X_XM || row->form == SIMD_SHIFT) &&
+	       !(row->flags & (SIMD_MMX | SIMD_MMX_REG | SIMD_MMX_RM | SIMD_STRING |
+			       SIMD_SETS_FLAGS | SIMD_COMPARE));
+}
+
+simd_direct *simd_direct_get(const struct insn *insn, const struct simd_row *row)
+{
+	return (simd_direct *)thunk_get(key_of(insn, row) | THUNK_KEY_DIRECT, emit_direct, insn,
+					row);
 }
 
 x87_thunk *x87_thunk_get(const struct insn *insn)

@@ -48,6 +48,7 @@ static inline void emit_at_rdi(struct emit *e, const char *code, size_t count, u
 #define THUNK_KEY_X87 (1ull << 63)
 #define THUNK_KEY_X87_MEMORY (1ull << 62)
 #define THUNK_KEY_VEX (1ull << 61)
+#define THUNK_KEY_DIRECT (1ull << 60)
 
 /* At most THUNK_BYTES_MAX bytes of a function. */
 typedef void thunk_emit(struct emit *e, const struct insn *insn, const void *row);
