@@ -56,6 +56,7 @@ def to_init(flavour="amd64"):
 
 e2e.main({
     "200m": lambda: first_instructions(200000000),
+    "200m-686": lambda: first_instructions(200000000, "686"),
     "init": to_init,
     "init-686": lambda: to_init("686"),
 })
