@@ -115,13 +115,16 @@ static int exchange(struct request *request, const struct piece *pieces, size_t 
 
 	if (fd < 0)
 		return fd;
-	for (i = 0; i < count && r >= 0; i++) {
+	for (i = 0; i < count; i++) {
 		r = tracee_call(tracee, SYS_mmap, pieces[i].start, pieces[i].end - pieces[i].start,
 				pieces[i].protection, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd,
 				pieces[i].offset);
 		/* An address is never one of the last ones, which are errors. */
-		if (r > 0 || r < -4095)
-			r = 0;
+		if (r < 0 && r >= -4095)
+			break;
+		r = 0;
+		watch_converted(request->process, pieces[i].start, pieces[i].end, memfd,
+				pieces[i].offset);
 	}
 	tracee_call(tracee, SYS_close, fd);
 	return r;

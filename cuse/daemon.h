@@ -145,6 +145,15 @@ struct process {
 	struct request *requests; /* its threads that wait for us */
 	struct window *windows;   /* of all its VMs */
 	struct masked *masked;    /* see client.c */
+
+	/* watch.c; the lists belong to who has frozen the process. */
+	pthread_mutex_t watch_lock; /* of the start */
+	int watch_fd;               /* -1: not watched */
+	bool watch_failed;
+	int watch_stop;
+	pthread_t watch_thread;
+	struct converted *converted;
+	struct change *changes, **changes_end;
 };
 
 /* A call of a client's thread, for as long as the thread waits for it. */
@@ -246,6 +255,23 @@ int memory_attach(struct request *request, const struct window *window, uint64_t
 		  uint64_t end, bool *private_left);
 /* Turns private memory in [@start, @end) into shared memory. 0 or negative errno. */
 int convert_range(struct request *request, uint64_t start, uint64_t end);
+
+/* The process has changed its mappings in [@start, @end): windows forget what they had. */
+void memory_forget(struct process *process, uint64_t start, uint64_t end);
+
+/* ---- watch.c ---- */
+
+/* Begins, with the caller captured. 0 also when the kernel cannot; or negative errno. */
+int watch_start(struct request *request);
+/* Also [@start, @end), shared memory. */
+void watch_range(struct process *process, uint64_t start, uint64_t end);
+/* This was private memory, and is now the memfd's from @offset on. The process is frozen. */
+void watch_converted(struct process *process, uint64_t start, uint64_t end, int memfd,
+		     uint64_t offset);
+/* For who freezes the process: takes the news, as often as threads may wait for that; follows. */
+void watch_collect(struct process *process);
+void watch_apply(struct process *process);
+void watch_end(struct process *process);
 
 /* ---- client.c ---- */
 

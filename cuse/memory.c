@@ -106,6 +106,8 @@ int memory_attach(struct request *request, const struct window *window, uint64_t
 		else if (attach_vma(request, window, &vmas[i], from, to))
 			LOG(WARN, "cannot map what thread %d has at %#llx", request->tid,
 			    (unsigned long long)from);
+		else
+			watch_range(request->process, from, to);
 	}
 	free(vmas);
 	return 0;
@@ -157,8 +159,10 @@ static uint8_t *reserve(uint64_t address, uint64_t bytes)
 static int fill(struct request *request, const struct window *window, uint64_t start, uint64_t end)
 {
 	bool private_left;
-	int r = memory_attach(request, window, start, end, &private_left);
+	int r = watch_start(request);
 
+	if (!r)
+		r = memory_attach(request, window, start, end, &private_left);
 	if (!r && private_left) {
 		r = convert_range(request, start, end);
 		if (!r)
@@ -278,4 +282,20 @@ int memory_fault_in(struct client *client, uint8_t *hva)
 		r = -EINTR;
 	}
 	return r;
+}
+
+void memory_forget(struct process *process, uint64_t start, uint64_t end)
+{
+	const struct window *window;
+
+	pthread_mutex_lock(&process->lock);
+	for (window = process->windows; window; window = window->next) {
+		uint64_t from = max64(start, window->address);
+		uint64_t to = min64(end, window->address + window->bytes);
+
+		if (from < to)
+			mmap(window->hva + (from - window->address), to - from, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	}
+	pthread_mutex_unlock(&process->lock);
 }

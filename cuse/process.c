@@ -59,6 +59,9 @@ static struct process *process_create(pid_t tid, uid_t uid)
 	}
 	pthread_mutex_init(&process->lock, NULL);
 	pthread_cond_init(&process->changed, NULL);
+	pthread_mutex_init(&process->watch_lock, NULL);
+	process->watch_fd = -1;
+	process->changes_end = &process->changes;
 	return process;
 }
 
@@ -97,7 +100,9 @@ void process_put(struct process *process)
 		;
 	*at = process->next;
 	pthread_mutex_unlock(&list_lock);
+	watch_end(process);
 	close(process->pidfd);
+	pthread_mutex_destroy(&process->watch_lock);
 	pthread_cond_destroy(&process->changed);
 	pthread_mutex_destroy(&process->lock);
 	free(process);
@@ -185,7 +190,10 @@ struct freezer {
 	pthread_cond_t changed;
 	bool done, thaw;
 	int result;
-	pid_t *stopped; /* threads that need no more looking after */
+	struct {
+		pid_t tid;
+		bool told;
+	} *threads;
 	size_t count, room;
 };
 
@@ -202,74 +210,84 @@ static bool is_known(const struct freezer *freezer, pid_t tid)
 	size_t i;
 
 	for (i = 0; i < freezer->count; i++)
-		if (freezer->stopped[i] == tid)
+		if (freezer->threads[i].tid == tid)
 			return true;
 	return false;
 }
 
-static int remember(struct freezer *freezer, pid_t tid)
+static int remember(struct freezer *freezer, pid_t tid, bool told)
 {
-	pid_t *more;
+	void *more;
 
 	if (freezer->count == freezer->room) {
 		freezer->room = 2 * freezer->room + 16;
-		more = realloc(freezer->stopped, freezer->room * sizeof(*more));
+		more = realloc(freezer->threads, freezer->room * sizeof(*freezer->threads));
 		if (!more)
 			return -ENOMEM;
-		freezer->stopped = more;
+		freezer->threads = more;
 	}
-	freezer->stopped[freezer->count++] = tid;
+	freezer->threads[freezer->count].tid = tid;
+	freezer->threads[freezer->count++].told = told;
 	return 0;
 }
 
-static int stop_thread(struct freezer *freezer, pid_t tid)
+/* Tells a thread to stop. 1: it will; 0: it is harmless already. */
+static int tell(struct freezer *freezer, pid_t tid)
 {
-	const struct timespec pause = { .tv_nsec = PAUSE_NS };
-	uint64_t start = now_ns();
-	int status;
-	pid_t r;
-
 	if (waits_for_us(freezer->process, tid))
 		return 0;
 	if (ptrace(PTRACE_SEIZE, tid, NULL, 0))
 		return errno == ESRCH || waits_for_us(freezer->process, tid) ? 0 : -EBUSY;
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
-	for (;;) {
-		r = waitpid(tid, &status, __WALL | WNOHANG);
-		if (r)
-			return 0; /* stopped, or gone */
-		if (waits_for_us(freezer->process, tid) || proc_dead(tid))
-			return 0;
-		if (now_ns() - start > STOP_TIMEOUT_NS)
-			return -EBUSY;
-		nanosleep(&pause, NULL);
-	}
+	return 1;
 }
 
-/* One look at all threads: 1 when there were new ones. */
+static int wait_for(struct freezer *freezer, pid_t tid)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+	uint64_t start = now_ns();
+	int status;
+
+	/* It stops, or dies, or turns out to be in a call of ours. */
+	while (!waitpid(tid, &status, __WALL | WNOHANG) &&
+	       !waits_for_us(freezer->process, tid) && !proc_dead(tid)) {
+		if (now_ns() - start > STOP_TIMEOUT_NS)
+			return -EBUSY;
+		/* Or it waits for what it has done to be noticed. */
+		watch_collect(freezer->process);
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+/* One look at all threads: how many new ones there were. */
 static int stop_new_threads(struct freezer *freezer)
 {
+	size_t first = freezer->count, i;
 	struct dirent *entry;
 	char path[32];
 	DIR *folder;
-	int found = 0, r = 0;
+	int r = 0;
 	pid_t tid;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", freezer->process->pid);
 	folder = opendir(path);
 	if (!folder)
 		return -ESRCH;
-	while (!r && (entry = readdir(folder))) {
+	while (r >= 0 && (entry = readdir(folder))) {
 		tid = atoi(entry->d_name);
 		if (!tid || tid == freezer->but || is_known(freezer, tid))
 			continue;
-		found = 1;
-		r = stop_thread(freezer, tid);
-		if (!r)
-			r = remember(freezer, tid);
+		r = tell(freezer, tid);
+		if (r >= 0)
+			r = remember(freezer, tid, r);
 	}
 	closedir(folder);
-	return r ? r : found;
+	/* Only now: nobody goes on who has waited for an event to be read. */
+	for (i = first; r >= 0 && i < freezer->count; i++)
+		if (freezer->threads[i].told)
+			r = wait_for(freezer, freezer->threads[i].tid);
+	return r < 0 ? r : (int)(freezer->count - first);
 }
 
 static void *freezer_main(void *argument)
@@ -280,6 +298,8 @@ static void *freezer_main(void *argument)
 	do
 		r = stop_new_threads(freezer);
 	while (r > 0);
+	watch_collect(freezer->process);
+	watch_apply(freezer->process);
 	pthread_mutex_lock(&freezer->lock);
 	freezer->result = r;
 	freezer->done = true;
@@ -294,7 +314,7 @@ static void freezer_destroy(struct freezer *freezer)
 {
 	pthread_mutex_destroy(&freezer->lock);
 	pthread_cond_destroy(&freezer->changed);
-	free(freezer->stopped);
+	free(freezer->threads);
 	free(freezer);
 }
 
