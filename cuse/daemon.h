@@ -98,7 +98,9 @@ int file_open(struct object *object, struct file **file);
 
 /* ---- device.c: the CUSE device ---- */
 
-/* Makes /dev/NAME and serves it. 0 or negative errno, with the reason in the log. */
+/* Can there be one, and is the name free? 0 or negative errno, logged. */
+int device_prepare(const struct daemon_options *options);
+/* Then: makes /dev/NAME and serves it. 0 or negative errno, logged. */
 int device_start(const struct daemon_options *options);
 /* The mode and owner that the options name. */
 /* Opens the device as @file. -ENODEV: there is no device. */

@@ -21,6 +21,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t started = PTHREAD_COND_INITIALIZER;
 static bool is_started;
 
+static int cuse = -1;
 static char device_path[160]; /* empty: there is none */
 
 /* ---- what the kernel asks ---- */
@@ -191,45 +192,42 @@ static struct fuse_session *session_create(const char *name)
 	return session;
 }
 
+int device_prepare(const struct daemon_options *options)
+{
+	char path[sizeof(device_path)];
+	int r;
+
+	cuse = open("/dev/cuse", O_RDWR | O_CLOEXEC);
+	if (cuse < 0) {
+		r = -errno;
+		LOG(ERROR, "/dev/cuse: %m. The kernel needs CONFIG_CUSE (try: modprobe cuse); "
+			   "without it use `fauxkvm run`, or --file");
+		return r;
+	}
+	snprintf(path, sizeof(path), "/dev/%s", options->device_name);
+	return make_room(options, path);
+}
+
 int device_start(const struct daemon_options *options)
 {
 	char path[sizeof(device_path)], fd_path[32];
-	struct fuse_session *session;
-	int fd, r;
+	struct fuse_session *session = session_create(options->device_name);
+	int r;
 
 	snprintf(path, sizeof(path), "/dev/%s", options->device_name);
-	fd = open("/dev/cuse", O_RDWR | O_CLOEXEC);
-	if (fd < 0) {
-		r = -errno;
-		LOG(ERROR,
-		    "/dev/cuse: %m. The kernel needs CONFIG_CUSE (try: modprobe cuse); without it "
-		    "use `fauxkvm run`, or --file");
-		return r;
-	}
-	r = make_room(options, path);
-	if (r)
-		goto close_fd;
-	r = -ENOMEM;
-	session = session_create(options->device_name);
-	if (!session)
-		goto close_fd;
-	snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", fd);
-	if (fuse_session_mount(session, fd_path))
-		goto close_fd;
+	snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", cuse);
+	if (!session || fuse_session_mount(session, fd_path))
+		return -ENOMEM;
 	r = pool_start(session);
 	if (r)
-		goto close_fd;
+		return r;
 	r = wait_started();
 	if (r) {
 		LOG(ERROR, "the kernel did not make %s: is the name in use?", path);
-		goto close_fd;
+		return r;
 	}
 	r = set_access(options, path);
 	if (!r)
 		strcpy(device_path, path);
-	return r;
-
-close_fd:
-	close(fd);
 	return r;
 }

@@ -252,7 +252,9 @@ static int start(const struct daemon_options *options)
 		return -errno;
 	}
 	limits_set(options->max_vms, options->max_memory);
-	r = mount_start(options);
+	r = options->file ? 0 : device_prepare(options);
+	if (!r)
+		r = mount_start(options);
 	if (!r && !options->file)
 		r = device_start(options);
 	return r;

@@ -193,7 +193,7 @@ struct freezer {
 	struct {
 		pid_t tid;
 		bool told;
-	} *threads;
+	} * threads;
 	size_t count, room;
 };
 
@@ -249,8 +249,8 @@ static int wait_for(struct freezer *freezer, pid_t tid)
 	int status;
 
 	/* It stops, or dies, or turns out to be in a call of ours. */
-	while (!waitpid(tid, &status, __WALL | WNOHANG) &&
-	       !waits_for_us(freezer->process, tid) && !proc_dead(tid)) {
+	while (!waitpid(tid, &status, __WALL | WNOHANG) && !waits_for_us(freezer->process, tid) &&
+	       !proc_dead(tid)) {
 		if (now_ns() - start > STOP_TIMEOUT_NS)
 			return -EBUSY;
 		/* Or it waits for what it has done to be noticed. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Keeps vCPUs busy until KVM_RUN fails, then says how: cuse-load [VCPUS [VMS]]. "ready" is printed
- * when all run, then "run ERROR" and, for calls that come after it, "then ERROR".
+ * Keeps vCPUs busy until KVM_RUN fails, then says how: cuse-load [VCPUS [VMS [SLOTS]]], with more
+ * slots of two megabytes each. "ready" is printed when all run, then "run ERROR" and, for calls that
+ * come after it, "then ERROR".
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -31,7 +32,8 @@ static void *run(void *argument)
 
 int main(int argc, char **argv)
 {
-	int vcpus = argc > 1 ? atoi(argv[1]) : 1, vms = argc > 2 ? atoi(argv[2]) : 1, i, error;
+	int vcpus = argc > 1 ? atoi(argv[1]) : 1, vms = argc > 2 ? atoi(argv[2]) : 1;
+	int slots = argc > 3 ? atoi(argv[3]) : 0, i, error;
 	pthread_t threads[VCPUS_MAX];
 	struct vcpu vcpu[VCPUS_MAX];
 	struct vm vm[VCPUS_MAX];
@@ -41,6 +43,11 @@ int main(int argc, char **argv)
 		return 2;
 	for (i = 0; i < vms; i++)
 		vm_create(&vm[i]);
+	for (i = 1; i <= slots; i++) {
+		error = vm_set_slot(&vm[0], i, 0, 0x1000000ull * i, RAM_BYTES,
+				    pages_alloc(RAM_BYTES));
+		CHECK(!error, "slot %d: %s", i, strerror(-error));
+	}
 	pthread_barrier_init(&ready, NULL, vcpus + 1);
 	for (i = 0; i < vcpus; i++) {
 		vcpu_create(&vm[i % vms], &vcpu[i], i);

@@ -6,6 +6,7 @@ Clients run as a user of group kvm. What they print comes back on the console.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -110,7 +111,7 @@ def clients(prefix, folder):
     data, script = client_script(prefix)
     paths = [built(f"tests/{folder}/{prefix}-{client}") for client in CLIENTS]
     with machine(script, paths, [("lib/clients", data)]) as guest:
-        found = guest.finish(500)
+        found = guest.finish(800)
         text = guest.text
     for client in CLIENTS:
         name = f"{prefix}-{client}"
@@ -119,7 +120,206 @@ def clients(prefix, folder):
     e2e.check("not ok" not in text, "a case has failed")
 
 
+LIFE = """
+# expect STATUS PATTERN COMMAND...: how it ends and what it says.
+expect()
+{
+	wanted=$1
+	pattern=$2
+	shift 2
+	status=0
+	"$@" >/tmp/said 2>&1 || status=$?
+	cat /tmp/said
+	[ $status = $wanted ] || { echo "status $status, not $wanted: $*"; return 1; }
+	grep -q "$pattern" /tmp/said || { echo "no '$pattern': $*"; return 1; }
+}
+# wait_until SECONDS COMMAND...
+wait_until()
+{
+	tries=$(($1 * 10))
+	shift
+	while ! "$@"; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || { echo "in vain: $*"; return 1; }
+		sleep 0.1
+	done
+}
+gone()
+{
+	! kill -0 $1 2>/dev/null
+}
+stop_daemon()
+{
+	kill $(cat /run/pid)
+	wait_until 20 gone $(cat /run/pid)
+	[ ! -e /dev/kvm ]
+}
+
+# What is in the way.
+expect 1 CONFIG_CUSE fauxkvmd
+load cuse
+mknod /dev/kvm c 10 232
+expect 1 "there already" fauxkvmd
+start_daemon --device-name fauxkvm
+[ -c /dev/fauxkvm ]
+stop_daemon || true
+[ ! -e /dev/fauxkvm ]
+expect 1 "no engine" fauxkvmd --replace --engine nonsense
+rm -f /dev/kvm
+mknod /dev/kvm c 10 232
+start_daemon --replace
+result replace=ok
+
+# Who may, and how much.
+ls -l /dev/kvm | grep -q "^crw-rw----.*root *kvm"
+expect 1 "Permission denied" su other -c "client-stats"
+stop_daemon
+start_daemon --max-vms 2 --max-memory 5M
+expect 1 "KVM_CREATE_VM: Cannot allocate memory" as_user cuse-load 3 3
+expect 1 "slot 2: Cannot allocate memory" as_user cuse-load 1 1 3
+stop_daemon
+result limits=ok
+
+# What the daemon holds, when no client is there.
+start_daemon --log error
+daemon=$(cat /run/pid)
+grep -q "^NoNewPrivs:.*1" /proc/$daemon/status
+grep -q "^Seccomp:.*2" /proc/$daemon/status
+descriptors()
+{
+	ls /proc/$daemon/fd | wc -l
+}
+has()
+{
+	[ $(descriptors) = $1 ]
+}
+memory()
+{
+	sed -n "s/^VmRSS:[^0-9]*\\([0-9]*\\) kB/\\1/p" /proc/$daemon/status
+}
+shared()
+{
+	sed -n "s/^Shmem:[^0-9]*\\([0-9]*\\) kB/\\1/p" /proc/meminfo
+}
+as_user client-pio >/dev/null
+idle=$(descriptors)
+as_user client-stats >/dev/null
+wait_until 5 has $idle
+before=$(memory)
+shared_before=$(shared)
+
+# Fifty clients die.
+random()
+{
+	od -An -N2 -tu2 /dev/urandom
+}
+kills=0
+for round in $(seq 13); do
+	for client in "cuse-load 2 2" "client-lifecycle" "cuse-load 3 1" "client-memslots"; do
+		[ $kills -lt 50 ] || break
+		setsid su user -c "exec $client" >/dev/null 2>&1 &
+		pid=$!
+		usleep $(($(random) * 12))
+		kill -9 -$pid
+		wait $pid || true
+		kills=$((kills + 1))
+	done
+done
+# Children of clients are of their group.
+result kills=$kills
+wait_until 20 has $idle
+after=$(memory)
+[ $after -lt $((before + 16384)) ] || { echo "memory: $before, $after"; false; }
+wait_until 5 [ $(shared) -lt $((shared_before + 1024)) ]
+! grep -q kvm-memory /proc/$daemon/maps
+as_user client-pio
+result leaks=none
+
+# The daemon's end under load.
+load()
+{
+	for number in 1 2 3 4; do
+		rm -f /tmp/load.$number
+		as_user cuse-load 2 2 >/tmp/load.$number &
+	done
+	for number in 1 2 3 4; do
+		wait_until 60 grep -q ready /tmp/load.$number
+	done
+}
+load
+kill $daemon
+wait_until 20 gone $daemon
+wait
+sort /tmp/load.* | uniq -c
+[ $(grep -c "^run EIO" /tmp/load.1) = 2 ]
+! grep -q works /tmp/load.*
+wait_until 5 [ ! -e /dev/kvm ]
+result term=ok
+start_daemon
+daemon=$(cat /run/pid)
+load
+kill -9 $daemon
+wait
+sort /tmp/load.* | uniq -c
+[ $(grep -c "^run E" /tmp/load.1) = 2 ]
+! grep -q works /tmp/load.*
+start_daemon
+as_user client-stats
+result crash=ok
+"""
+
+
+def life():
+    paths = [built("tests/cuse/cuse-load")]
+    paths += [built(f"tests/clients/client-{client}")
+              for client in ("pio", "stats", "lifecycle", "memslots")]
+    with machine(LIFE, paths) as guest:
+        found = guest.finish(800)
+    e2e.check_equal({key: found.get(key) for key in ("kills", "leaks", "term", "crash")},
+                    {"kills": "50", "leaks": "none", "term": "ok", "crash": "ok"}, "results")
+
+
+QEMU = """
+load cuse
+start_daemon --log error
+status=0
+as_user "qemu-system-x86_64 -L /firmware -accel kvm -nodefaults -vga none -m 32 -smp 2 \\
+	-display none -serial stdio -monitor none -no-reboot \\
+	-device isa-debug-exit,iobase=0xf4 -kernel /firmware/kernel" </dev/null >/tmp/said || status=$?
+while read -r line; do
+	echo "inner: $line"
+done </tmp/said
+result status=$status
+"""
+# What the kernel in guest/kernel.S says, and 1 more than twice its GOOD.
+SAYS = ("in the kernel", "in user space", "the timer ticks", "user space stays in its bounds")
+STATUS = "33"
+
+
+def firmware(name):
+    folders = ("/usr/share/seabios", "/usr/share/qemu")
+    path = next(path for path in (os.path.join(folder, name) for folder in folders)
+                if os.path.exists(path))
+    with open(path, "rb") as data:
+        return (f"firmware/{name}", data.read())
+
+
+def qemu():
+    files = [firmware(name) for name in ("bios-256k.bin", "kvmvapic.bin", "multiboot_dma.bin")]
+    with open(built("tests/cuse/kernel"), "rb") as data:
+        files.append(("firmware/kernel", data.read()))
+    program = shutil.which("qemu-system-x86_64")
+    with machine(QEMU, [program], files, memory=1536) as guest:
+        found = guest.finish(800)
+        text = guest.text
+    for line in SAYS:
+        e2e.check(f"inner: {line}" in text, f"the kernel inside did not say: {line}")
+    e2e.check_equal(found["status"], STATUS, "the inner QEMU's exit status")
+
+
 e2e.main({
     "clients": lambda: clients("client", "clients"),
     "static": lambda: clients("static", "cuse"),
+    "life": life,
+    "qemu": qemu,
 })
