@@ -213,6 +213,8 @@ int proc_vmas(pid_t tid, uint64_t start, uint64_t end, struct vma **vmas, size_t
 pid_t proc_tgid(pid_t tid);
 /* Signals that wait for the thread and that @blocked lets in; with NULL its own mask. */
 uint64_t proc_pending(pid_t tid, const uint64_t *blocked);
+/* The process that traces it, 0: none. */
+pid_t proc_tracer(pid_t tid);
 /* Is it gone or a zombie? */
 bool proc_dead(pid_t tid);
 
@@ -220,6 +222,11 @@ bool proc_dead(pid_t tid);
 
 struct tracee;
 
+/*
+ * PTRACE_SEIZE with @options: 0 or negative errno. If another thread of ours is at it just now, that
+ * is waited for a while.
+ */
+int tracee_seize(pid_t tid, unsigned long options);
 /*
  * To be called in this order, all by one thread. Begins: @tid will stop before it is back in user
  * mode. It must wait in a system call of ours now.

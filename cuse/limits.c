@@ -84,7 +84,7 @@ int limits_take_vm(uid_t uid)
 	int r = take(uid, 1, 0, 0, ENOMEM);
 
 	if (r)
-		LOG(WARN, "user %u has as many VMs as --max-vms allows", uid);
+		LOG(INFO, "user %u has as many VMs as --max-vms allows", uid);
 	return r;
 }
 
@@ -98,7 +98,7 @@ int limits_take_memory(uid_t uid, uint64_t bytes)
 	int r = bytes ? take(uid, 0, 0, bytes, ENOMEM) : 0;
 
 	if (r)
-		LOG(WARN, "user %u has as much guest memory as --max-memory allows", uid);
+		LOG(INFO, "user %u has as much guest memory as --max-memory allows", uid);
 	return r;
 }
 

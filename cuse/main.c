@@ -120,6 +120,8 @@ static void parse(int argc, char **argv, struct daemon_options *options)
 			options->device_name = optarg;
 			break;
 		case FILE_PATH:
+			if (*optarg != '/')
+				bad("not an absolute path", optarg);
 			options->file = optarg;
 			break;
 		case MODE:
@@ -282,6 +284,8 @@ int main(int argc, char **argv)
 	}
 	if (!options.foreground)
 		ready = go_to_background();
+	if (chdir("/"))
+		return 1;
 	raise_limits();
 	/* Before any thread is made: none but this one takes them. */
 	sigemptyset(&stop);
@@ -302,5 +306,6 @@ int main(int argc, char **argv)
 	LOG(INFO, "stopping");
 	clients_stop();
 	mount_stop();
-	return 0;
+	/* The kernel ends what the other threads still serve. */
+	_exit(0);
 }

@@ -42,6 +42,9 @@ static int open_mapped(pid_t tid, const struct vma *vma)
 
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", tid,
 		 (unsigned long long)vma->start, (unsigned long long)vma->end);
+	/* Not even an attempt on a device. */
+	if (stat(path, &st) || !S_ISREG(st.st_mode))
+		return -EFAULT;
 	fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return -errno;
@@ -104,7 +107,7 @@ int memory_attach(struct request *request, const struct window *window, uint64_t
 		if (!vmas[i].shared)
 			*private_left = true;
 		else if (attach_vma(request, window, &vmas[i], from, to))
-			LOG(WARN, "cannot map what thread %d has at %#llx", request->tid,
+			LOG(INFO, "cannot map what thread %d has at %#llx", request->tid,
 			    (unsigned long long)from);
 		else
 			watch_range(request->process, from, to);

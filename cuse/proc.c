@@ -101,6 +101,13 @@ uint64_t proc_pending(pid_t tid, const uint64_t *blocked)
 	return pending & ~(blocked ? *blocked : status_value(text, "\nSigBlk:", 16));
 }
 
+pid_t proc_tracer(pid_t tid)
+{
+	char text[STATUS_MAX];
+
+	return read_status(tid, text) ? (pid_t)status_value(text, "\nTracerPid:", 10) : 0;
+}
+
 bool proc_dead(pid_t tid)
 {
 	char text[STATUS_MAX], *state;

@@ -234,10 +234,13 @@ static int remember(struct freezer *freezer, pid_t tid, bool told)
 /* Tells a thread to stop. 1: it will; 0: it is harmless already. */
 static int tell(struct freezer *freezer, pid_t tid)
 {
+	int r;
+
 	if (waits_for_us(freezer->process, tid))
 		return 0;
-	if (ptrace(PTRACE_SEIZE, tid, NULL, 0))
-		return errno == ESRCH || waits_for_us(freezer->process, tid) ? 0 : -EBUSY;
+	r = tracee_seize(tid, 0);
+	if (r)
+		return r == -ESRCH || waits_for_us(freezer->process, tid) ? 0 : -EBUSY;
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	return 1;
 }

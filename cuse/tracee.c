@@ -35,6 +35,8 @@
 #define SIGNAL_SET_BYTES 8
 #define SPINS 200 /* looks at a thread before sleeping between them */
 #define PAUSE_NS 50000
+#define SEIZE_TRIES 1000
+#define SEIZE_PAUSE_NS 1000000
 #define DEATH_CHECK 200 /* pauses between looks for a thread that has died */
 
 struct tracee {
@@ -116,6 +118,19 @@ static int set_mask(struct tracee *tracee, uint64_t mask)
 
 /* ---- life ---- */
 
+int tracee_seize(pid_t tid, unsigned long options)
+{
+	const struct timespec pause = { .tv_nsec = SEIZE_PAUSE_NS };
+	unsigned tries;
+
+	for (tries = 0; ptrace(PTRACE_SEIZE, tid, NULL, options); tries++) {
+		if (errno != EPERM || tries == SEIZE_TRIES || proc_tracer(tid) != getpid())
+			return errno == ESRCH ? -ESRCH : -EPERM;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 int tracee_begin(pid_t tid, struct tracee **out)
 {
 	struct tracee *tracee = calloc(1, sizeof(*tracee));
@@ -124,11 +139,11 @@ int tracee_begin(pid_t tid, struct tracee **out)
 	if (!tracee)
 		return -ENOMEM;
 	tracee->tid = tid;
-	if (ptrace(PTRACE_SEIZE, tid, NULL, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)) {
-		r = -errno;
+	r = tracee_seize(tid, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
+	if (r) {
 		/* Another tracer: a debugger, strace. */
-		LOG(WARN, "thread %d cannot be given a descriptor or shared memory: ptrace: %m",
-		    tid);
+		LOG(INFO, "thread %d cannot be given a descriptor or shared memory: ptrace: %s",
+		    tid, strerror(-r));
 		free(tracee);
 		return r;
 	}
