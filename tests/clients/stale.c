@@ -241,7 +241,7 @@ static void *rewrite_and_raise(void *argument)
 	for (uint32_t i = 1; i < ROUNDS; i++) {
 		while (answered < i - 1)
 			sleep_ms(1);
-		sleep_ms(1); /* the guest is in HLT again */
+		sleep_ms(time_scale()); /* the guest is in HLT again */
 		set_value(vm->ram + GUEST_CODE + 0x80, i);
 		set_value(vm->ram + FUNCTION, i + 1000);
 		XIOCTL(vm->fd, KVM_SIGNAL_MSI, &msi);
