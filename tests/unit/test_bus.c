@@ -341,6 +341,63 @@ START_TEST(full_ring_is_user_spaces)
 }
 END_TEST
 
+/* Where a client cannot map the ring itself. */
+static union {
+	struct kvm_coalesced_mmio_ring ring;
+	uint8_t bytes[4096];
+} shown[2];
+static struct coalesced_mirror mirrors[2];
+
+static void add_mirrors(void)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		memset(&shown[i], 0xff, sizeof(shown[i]));
+		mirrors[i] = (struct coalesced_mirror){ .ring = &shown[i].ring };
+		bus_add_coalesced_mirror(bus, &mirrors[i]);
+	}
+}
+
+START_TEST(mirrors_show_what_is_in_the_ring)
+{
+	zone(0xa0000, 0x1000, 0);
+	ck_assert_int_eq(put(BUS_MMIO, 0xa0000, 1, 4), 0);
+	add_mirrors();
+	ck_assert_int_eq(put(BUS_MMIO, 0xa0004, 2, 4), 0);
+	ck_assert_mem_eq(&shown[0], &page, sizeof(page));
+	ck_assert_mem_eq(&shown[1], &page, sizeof(page));
+	ck_assert_uint_eq(page.ring.last, 2);
+}
+END_TEST
+
+START_TEST(taken_out_of_one_mirror_is_taken_out_of_all)
+{
+	zone(0xa0000, 0x1000, 0);
+	add_mirrors();
+	for (unsigned i = 0; i < RING_ENTRIES - 1; i++)
+		ck_assert_int_eq(put(BUS_MMIO, 0xa0000, i, 4), 0);
+	ck_assert_int_eq(put(BUS_MMIO, 0xa0000, 0, 4), -EOPNOTSUPP);
+	shown[1].ring.first = 3;
+	bus_sync_coalesced(bus);
+	ck_assert_uint_eq(shown[0].ring.first, 3);
+	shown[0].ring.first = 5;
+	ck_assert_int_eq(put(BUS_MMIO, 0xa0000, 7, 4), 0);
+	ck_assert_uint_eq(shown[1].ring.first, 5);
+	ck_assert_uint_eq(shown[1].ring.last, 0);
+}
+END_TEST
+
+START_TEST(hostile_mirror_writes_nowhere)
+{
+	zone(0xa0000, 0x1000, 0);
+	add_mirrors();
+	shown[0].ring.last = UINT32_MAX;
+	shown[1].ring.first = UINT32_MAX;
+	for (unsigned i = 0; i < 2 * RING_ENTRIES; i++)
+		put(BUS_MMIO, 0xa0000, i, 4);
+	ck_assert_uint_lt(shown[0].ring.last, RING_ENTRIES);
+}
+END_TEST
+
 START_TEST(hostile_index_writes_nowhere)
 {
 	zone(0xa0000, 0x1000, 0);
@@ -427,6 +484,9 @@ int main(void)
 		pio_zone_is_marked,
 		zone_ends_at_its_last_byte,
 		full_ring_is_user_spaces,
+		mirrors_show_what_is_in_the_ring,
+		taken_out_of_one_mirror_is_taken_out_of_all,
+		hostile_mirror_writes_nowhere,
 		hostile_index_writes_nowhere,
 		unregistered_zone_is_gone,
 		unknown_kind_of_zone_is_refused,
