@@ -345,13 +345,17 @@ static const struct client_ops ops = {
 };
 
 /*
- * Was it interrupted before it began, and not by a signal (by a debugger, or by us)? The kernel
- * will not tell of a signal again: the call has to be made anew.
+ * Was it interrupted, and not by a signal (by a debugger, or by us)? The kernel will not tell of a
+ * signal again: the call has to be made anew. Not so one with a mask, which has its tracer.
  */
 static bool interrupted_by_nothing(struct request *request)
 {
-	return atomic_load(&request->interrupted) && !proc_pending(request->tid, NULL) &&
-	       !atomic_load(&daemon_stopping);
+	if (!atomic_load(&request->interrupted) || atomic_load(&daemon_stopping))
+		return false;
+	/* Who stops the process has let it go again. */
+	process_touch(request);
+	process_touched(request);
+	return !proc_pending(request->tid, NULL) && proc_tracer(request->tid) != getpid();
 }
 
 /* The thread is stopped: its call ends now. */
@@ -443,6 +447,8 @@ void client_ioctl(fuse_req_t fuse, struct object *object, unsigned number, unsig
 		result = -EINTR;
 	} else {
 		result = object_ioctl(object, &request.client, number, argument);
+		if (run && result == -EINTR && interrupted_by_nothing(&request))
+			request.restart = true;
 	}
 	finish(&request, result);
 	call_ends(&request);
