@@ -36,21 +36,40 @@ static long fault_in(struct vcpu_object *object, struct client *client)
 	return hva ? client->ops->fault_in(client, hva) : -EFAULT;
 }
 
+/* 0 where memory of slots needs no looking after. */
+static uint64_t slots_generation(const struct vcpu_object *object)
+{
+	struct memslots *slots;
+	uint64_t generation;
+
+	if (!object->vm->space)
+		return 0;
+	slots = memory_slots_get(object->vcpu->vm->memory);
+	generation = slots->generation;
+	memslots_put(slots);
+	return generation;
+}
+
 static long run(struct vcpu_object *object, struct client *client)
 {
 	struct vcpu *vcpu = object->vcpu;
 	/* An AP that waits for INIT keeps waiting whatever is in kvm_run, as the kernel's. */
 	bool waits_for_init = vcpu->state.mp_state == KVM_MP_STATE_UNINITIALIZED;
 	long r = waits_for_init ? 0 : vcpu_sync_in(vcpu);
+	uint64_t generation;
 
 	if (r)
 		return r;
 	do {
+		generation = slots_generation(object);
 		vcpu->fault_gpa = NO_FAULT;
 		r = vcpu_run(vcpu);
 		if (r != -EFAULT)
 			break;
 		r = fault_in(object, client);
+		/* What was there has gone, or something else has come. */
+		if (r == -EFAULT && slots_generation(object) != generation)
+			r = 0;
 	} while (!r);
 	if (object->mirror.ring)
 		bus_sync_coalesced(vcpu->vm->bus);

@@ -163,7 +163,13 @@ static void on_interrupt(fuse_req_t fuse, void *opaque)
 
 static bool signal_pending(struct client *client)
 {
-	return atomic_load(&request_of(client)->interrupted) || atomic_load(&daemon_stopping);
+	struct request *request = request_of(client);
+
+	/* Who has been answered cannot be interrupted any more: he is to call again. */
+	if (request->tracee)
+		request->restart = true;
+	return request->restart || atomic_load(&request->interrupted) ||
+	       atomic_load(&daemon_stopping);
 }
 
 static void masked_add(struct process *process, struct masked *masked)
@@ -189,6 +195,18 @@ static bool masked_take(struct process *process, pid_t tid)
 		*at = (*at)->next;
 	pthread_mutex_unlock(&process->lock);
 	return found;
+}
+
+static bool is_masked(struct process *process, pid_t tid)
+{
+	const struct masked *masked;
+
+	pthread_mutex_lock(&process->lock);
+	for (masked = process->masked; masked; masked = masked->next)
+		if (masked->tid == tid)
+			break;
+	pthread_mutex_unlock(&process->lock);
+	return masked;
 }
 
 static int signal_mask(struct client *client, const uint64_t *set)
@@ -350,12 +368,12 @@ static const struct client_ops ops = {
  */
 static bool interrupted_by_nothing(struct request *request)
 {
-	if (!atomic_load(&request->interrupted) || atomic_load(&daemon_stopping))
+	if (request->masked || !atomic_load(&request->interrupted) || atomic_load(&daemon_stopping))
 		return false;
 	/* Who stops the process has let it go again. */
 	process_touch(request);
 	process_touched(request);
-	return !proc_pending(request->tid, NULL) && proc_tracer(request->tid) != getpid();
+	return !proc_pending(request->tid, NULL);
 }
 
 /* The thread is stopped: its call ends now. */
@@ -440,6 +458,8 @@ void client_ioctl(fuse_req_t fuse, struct object *object, unsigned number, unsig
 	if (space && process_is(vm_space(space)->process, request.tid))
 		request.process = vm_space(space)->process;
 	process_enter(&request);
+	if (run && request.process)
+		request.masked = is_masked(request.process, request.tid);
 	if (run)
 		fuse_req_interrupt_func(fuse, on_interrupt, &request);
 	if (run && interrupted_by_nothing(&request)) {

@@ -173,6 +173,7 @@ struct request {
 	bool restart; /* the client is to make the call again */
 	bool wants_mask; /* KVM_RUN is to be called again, with this one: */
 	uint64_t wanted_mask;
+	bool masked; /* this is the call that has it */
 	struct tracee *tracee; /* has been answered and is stopped; NULL: still waits */
 };
 

@@ -122,10 +122,15 @@ int tracee_seize(pid_t tid, unsigned long options)
 {
 	const struct timespec pause = { .tv_nsec = SEIZE_PAUSE_NS };
 	unsigned tries;
+	pid_t tracer;
 
 	for (tries = 0; ptrace(PTRACE_SEIZE, tid, NULL, options); tries++) {
-		if (errno != EPERM || tries == SEIZE_TRIES || proc_tracer(tid) != getpid())
-			return errno == ESRCH ? -ESRCH : -EPERM;
+		if (errno != EPERM)
+			return -errno;
+		/* Ours may just have let it go. */
+		tracer = proc_tracer(tid);
+		if (tries == SEIZE_TRIES || (tracer && tracer != getpid()))
+			return -EPERM;
 		nanosleep(&pause, NULL);
 	}
 	return 0;
