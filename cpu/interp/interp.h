@@ -52,6 +52,7 @@ struct interp {
 	uint64_t code_epoch; /* bytes must be compared after it changed */
 	uint16_t heat;       /* of a new block */
 	uint16_t block_insns; /* a block has at most so many: 1..BLOCK_INSNS_MAX */
+	uint32_t pauses;     /* PAUSE instructions since the thread last gave way */
 	uint32_t watch_hits; /* data breakpoints hit by the current instruction: DR6 bits */
 
 	struct {

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Flags, hints, fences, random numbers, BOUND, XLAT. */
+#include <sched.h>
+
+#include "cpu/interp/interp.h"
 #include "cpu/interp/ops_template.h"
+
+/* PAUSEs after which a guest seems to wait for a vCPU whose thread is not running. */
+#define PAUSES_TO_YIELD 64
 
 void op_nop(struct vcpu *cpu, const struct insn *insn)
 {
@@ -10,6 +16,11 @@ void op_nop(struct vcpu *cpu, const struct insn *insn)
 void op_pause(struct vcpu *cpu, const struct insn *insn)
 {
 	__builtin_ia32_pause();
+	if (unlikely(++cpu->interp->pauses == PAUSES_TO_YIELD)) {
+		cpu->interp->pauses = 0;
+		if (!(vm_disabled_exits(cpu->vm) & KVM_X86_DISABLE_EXITS_PAUSE))
+			sched_yield();
+	}
 	NEXT(cpu, insn);
 }
 
