@@ -36,16 +36,11 @@ static long fault_in(struct vcpu_object *object, struct client *client)
 	return hva ? client->ops->fault_in(client, hva) : -EFAULT;
 }
 
-/* 0 where memory of slots needs no looking after. */
 static uint64_t slots_generation(const struct vcpu_object *object)
 {
-	struct memslots *slots;
-	uint64_t generation;
+	struct memslots *slots = memory_slots_get(object->vcpu->vm->memory);
+	uint64_t generation = slots->generation;
 
-	if (!object->vm->space)
-		return 0;
-	slots = memory_slots_get(object->vcpu->vm->memory);
-	generation = slots->generation;
 	memslots_put(slots);
 	return generation;
 }
@@ -61,14 +56,15 @@ static long run(struct vcpu_object *object, struct client *client)
 	if (r)
 		return r;
 	do {
-		generation = slots_generation(object);
+		/* Of its own, which may be older than the VM's. */
+		generation = vcpu->mmu.slots ? vcpu->mmu.slots->generation : 0;
 		vcpu->fault_gpa = NO_FAULT;
 		r = vcpu_run(vcpu);
 		if (r != -EFAULT)
 			break;
 		r = fault_in(object, client);
 		/* What was there has gone, or something else has come. */
-		if (r == -EFAULT && slots_generation(object) != generation)
+		if (r == -EFAULT && object->vm->space && slots_generation(object) != generation)
 			r = 0;
 	} while (!r);
 	if (object->mirror.ring)
@@ -217,8 +213,8 @@ long ioctl_vcpu_setup_mce(struct ioctl_call *call)
 	banks = capability & MCG_CAP_BANKS;
 	if (!banks || banks > MCE_BANKS_MAX)
 		return -EINVAL;
-	if (capability & ~(MCG_CAP_BANKS | MCG_CAP_CTL_P | MCG_CAP_CMCI_P |
-			   MCG_CAP_EXT_COUNT | MCG_CAP_SER_P))
+	if (capability &
+	    ~(MCG_CAP_BANKS | MCG_CAP_CTL_P | MCG_CAP_CMCI_P | MCG_CAP_EXT_COUNT | MCG_CAP_SER_P))
 		return -EINVAL;
 	state->msr.mcg_cap = capability;
 	if (capability & MCG_CAP_CTL_P)

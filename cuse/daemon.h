@@ -133,6 +133,8 @@ struct window {
 	uint8_t *hva;
 };
 
+#define RETIRED_MAX 64
+
 struct process {
 	struct process *next;
 	unsigned references; /* under the list's lock */
@@ -147,6 +149,9 @@ struct process {
 	struct request *requests; /* its threads that wait for us */
 	struct window *windows;   /* of all its VMs */
 	struct masked *masked;    /* see client.c */
+	/* Windows that are gone, whose addresses are not used again for a while. */
+	struct window *retired[RETIRED_MAX];
+	unsigned retired_next;
 
 	/* watch.c; the lists belong to who has frozen the process. */
 	pthread_mutex_t watch_lock; /* of the start */
@@ -259,6 +264,8 @@ int tracee_install(struct tracee *tracee, int pidfd, int fd, bool cloexec);
 
 int memory_map(struct client *client, uint64_t address, uint64_t bytes, uint8_t **hva);
 void memory_unmap(struct process *process, uint8_t *hva, uint64_t bytes);
+/* The process has no VM any more. */
+void memory_end(struct process *process);
 int memory_fault_in(struct client *client, uint8_t *hva);
 /* Shows [@start, @end) of the client's in the window, as far as it is shared. */
 int memory_attach(struct request *request, const struct window *window, uint64_t start,

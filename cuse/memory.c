@@ -212,13 +212,34 @@ give_memory:
 	return r;
 }
 
+static void release(struct window *window)
+{
+	if (window)
+		munmap(window->hva, window->bytes);
+	free(window);
+}
+
+void memory_end(struct process *process)
+{
+	unsigned i;
+
+	for (i = 0; i < RETIRED_MAX; i++)
+		release(process->retired[i]);
+}
+
 void memory_unmap(struct process *process, uint8_t *hva, uint64_t bytes)
 {
-	struct window *window = window_take(process, hva);
+	struct window *window = window_take(process, hva), *oldest;
 
-	munmap(hva, bytes);
-	free(window);
+	/* A vCPU that has not yet noticed finds nothing here, and nothing of others. */
+	mmap(hva, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	limits_give_memory(process->uid, bytes);
+	pthread_mutex_lock(&process->lock);
+	oldest = process->retired[process->retired_next];
+	process->retired[process->retired_next] = window;
+	process->retired_next = (process->retired_next + 1) % RETIRED_MAX;
+	pthread_mutex_unlock(&process->lock);
+	release(oldest);
 }
 
 /* How the memory at @address of the client's is visible here: PROT_*; -1: it is not. */

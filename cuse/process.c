@@ -101,6 +101,7 @@ void process_put(struct process *process)
 	*at = process->next;
 	pthread_mutex_unlock(&list_lock);
 	watch_end(process);
+	memory_end(process);
 	close(process->pidfd);
 	pthread_mutex_destroy(&process->watch_lock);
 	pthread_cond_destroy(&process->changed);
