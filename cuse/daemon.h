@@ -219,7 +219,7 @@ int proc_vmas(pid_t tid, uint64_t start, uint64_t end, struct vma **vmas, size_t
 pid_t proc_tgid(pid_t tid);
 /* Signals that wait for the thread and that @blocked lets in; with NULL its own mask. */
 uint64_t proc_pending(pid_t tid, const uint64_t *blocked);
-/* The process that traces it, 0: none. */
+/* The thread that traces it, 0: none. */
 pid_t proc_tracer(pid_t tid);
 /* Is it gone or a zombie? */
 bool proc_dead(pid_t tid);

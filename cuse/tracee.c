@@ -122,14 +122,15 @@ int tracee_seize(pid_t tid, unsigned long options)
 {
 	const struct timespec pause = { .tv_nsec = SEIZE_PAUSE_NS };
 	unsigned tries;
-	pid_t tracer;
+	pid_t tracer, process;
 
 	for (tries = 0; ptrace(PTRACE_SEIZE, tid, NULL, options); tries++) {
 		if (errno != EPERM)
 			return -errno;
-		/* Ours may just have let it go. */
+		/* A thread of ours may have it, or may just have let it go or ended. */
 		tracer = proc_tracer(tid);
-		if (tries == SEIZE_TRIES || (tracer && tracer != getpid()))
+		process = tracer ? proc_tgid(tracer) : 0;
+		if (tries == SEIZE_TRIES || (process && process != getpid()))
 			return -EPERM;
 		nanosleep(&pause, NULL);
 	}
