@@ -22,6 +22,9 @@
 #define FILL_CYCLES 600
 #define FLUSH_CYCLES 900
 #define RELOAD_MAX 8192
+/* Entries between two looks for sides to close, and those without any here that close one. */
+#define SWEEP_ENTRIES 32768
+#define UNUSED_ENTRIES 100000
 /* A kick is repeated until Unicorn has noticed. */
 #define POKE_AGAIN_NS 100000
 #define VERIFY_NS 20000000
@@ -130,16 +133,32 @@ static void drop(struct unicorn *unicorn, unsigned index)
 	side_close(side);
 }
 
+/* The code of a boot loader or of a program that has ended is not worth its memory. */
+static void drop_unused(struct unicorn *unicorn)
+{
+	uint64_t entries = unicorn->stats.entries;
+
+	for (unsigned i = 0; i < SIDES; i++)
+		if (unicorn->side[i] && entries - unicorn->side[i]->used > UNUSED_ENTRIES)
+			drop(unicorn, i);
+}
+
 static struct side *side_get(struct unicorn *unicorn)
 {
 	int index = side_index(unicorn->vcpu);
 
 	if (index < 0)
 		return NULL;
+	if (unlikely(unicorn->stats.entries >= unicorn->next_sweep)) {
+		unicorn->next_sweep = unicorn->stats.entries + SWEEP_ENTRIES;
+		drop_unused(unicorn);
+	}
 	if (unicorn->side[index] && side_is_full(unicorn->side[index]))
 		drop(unicorn, index);
 	if (!unicorn->side[index] && prepare_kicks(unicorn))
 		unicorn->side[index] = side_open(unicorn, index);
+	if (unicorn->side[index])
+		unicorn->side[index]->used = unicorn->stats.entries;
 	return unicorn->side[index];
 }
 

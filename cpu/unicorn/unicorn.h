@@ -64,6 +64,7 @@ struct side {
 	 */
 	uint64_t charged;
 	uint32_t number; /* of the side, for block->entered */
+	uint64_t used;   /* the engine's count of entries at the last one here */
 	/* Translations of this one are being removed: fetches get it unchecked. */
 	struct shadow *forgetting;
 };
@@ -78,6 +79,7 @@ struct unicorn {
 	_Atomic(uc_engine *) running;
 	atomic_int kicking; /* who may be using what they found in @running */
 	uint32_t sides_opened;
+	uint64_t next_sweep; /* count of entries at which unused sides are looked for */
 	struct side *entered; /* set while a side runs; found set later, it was left by a fault */
 	uint64_t stopped_at;  /* RIP that Unicorn could not get past */
 	bool stopped;
