@@ -88,7 +88,8 @@ static void start_state(int vcpu)
 		struct kvm_msr_entry entries[2];
 	} msrs = {
 		.head.nmsrs = 2,
-		.entries = { { .index = SYSENTER_CS, .data = 0x18 }, { .index = STAR, .data = 0x11 } },
+		.entries = { { .index = SYSENTER_CS, .data = 0x18 },
+			     { .index = STAR, .data = 0x11 } },
 	};
 	struct kvm_regs regs = { .rip = CODE, .rflags = 2 };
 	struct kvm_sregs sregs;
@@ -104,7 +105,8 @@ static void start_state(int vcpu)
 static void *run(void *argument)
 {
 	struct runner *runner = argument;
-	struct kvm_run *run = fauxkvm_mmap(module, runner->vcpu, 3 * 4096, PROT_READ | PROT_WRITE, 0);
+	struct kvm_run *run =
+		fauxkvm_mmap(module, runner->vcpu, 3 * 4096, PROT_READ | PROT_WRITE, 0);
 
 	while (!atomic_load(&stop) && !runner->wrong) {
 		if (call(runner->vcpu, KVM_RUN, NULL) || run->exit_reason != KVM_EXIT_X86_RDMSR ||
@@ -117,10 +119,18 @@ static void *run(void *argument)
 	return NULL;
 }
 
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
 START_TEST(replacement_is_atomic)
 {
 	const char *text = getenv("FAUXKVM_STRESS_SECONDS");
-	time_t end = time(NULL) + (text ? atoi(text) : 1);
+	const double end = seconds() + (text ? atoi(text) : 1);
 	struct kvm_enable_cap cap = {
 		.cap = KVM_CAP_X86_USER_SPACE_MSR,
 		.args[0] = KVM_MSR_EXIT_REASON_FILTER,
@@ -145,7 +155,7 @@ START_TEST(replacement_is_atomic)
 		start_state(runner[i].vcpu);
 		pthread_create(&runner[i].thread, NULL, run, &runner[i]);
 	}
-	for (sequence = 0; time(NULL) < end;) {
+	for (sequence = 0; seconds() < end;) {
 		write_sequence(ram, ++sequence);
 		deny_one((sequence + 1) & 2 ? SYSENTER_CS : STAR);
 		write_sequence(ram, ++sequence);
