@@ -224,11 +224,12 @@ static void page_table(void)
 
 /*
  * The guest waits in HLT inside KVM_RUN; another thread rewrites code and then interrupts. Both the
- * handler's page and the code behind HLT are new.
+ * handler's page and the code behind HLT are new. Interrupts are on in HLT alone, so one that comes
+ * too early on a busy machine waits for it.
  */
 GUEST(wait_code, 64,
-      "mov $0xfee00000, %ebp; movl $0x1ff, 0xf0(%rbp); mov $0x30000, %ebx; out %eax, $0x12; sti\n"
-      "1: hlt; call *%rbx; out %eax, $0x10; jmp 1b\n"
+      "mov $0xfee00000, %ebp; movl $0x1ff, 0xf0(%rbp); mov $0x30000, %ebx; out %eax, $0x12\n"
+      "1: sti; hlt; cli; call *%rbx; out %eax, $0x10; jmp 1b\n"
       ".org wait_code + 0x80; mov $0, %eax; out %eax, $0x11; movl $0, 0xb0(%rbp); iretq");
 
 static volatile uint32_t answered;
