@@ -204,7 +204,11 @@ shared()
 {
 	sed -n "s/^Shmem:[^0-9]*\\([0-9]*\\) kB/\\1/p" /proc/meminfo
 }
-as_user client-pio >/dev/null
+# As much at once as later, so that its threads and their heaps are there.
+for client in client-memslots client-lifecycle client-pio; do
+	as_user $client >/dev/null &
+done
+wait
 # It lets go of a client a little after the client's end.
 idle=
 while [ "$idle" != $(descriptors) ]; do
