@@ -9,11 +9,17 @@
 static int translate(struct vcpu *vcpu, uint64_t *linear, enum access access, enum tlb_mode mode,
 		     struct mmu_result *result)
 {
+	enum mmu_status status;
+
 	if (!state_long(&vcpu->state))
 		*linear = (uint32_t)*linear;
 	else if (!access_canonical(vcpu, *linear))
 		return access_fault(vcpu, VECTOR_GP, 0);
-	switch (mmu_translate(&vcpu->mmu, *linear, access, mode, result)) {
+	status = mmu_translate(&vcpu->mmu, *linear, access, mode, result);
+	/* An event or a system instruction is finished with the ring's reserve; then the loop looks. */
+	if (dirty_ring_full(&vcpu->ring))
+		atomic_store(&vcpu->exit_request, 1);
+	switch (status) {
 	case MMU_RAM:
 		return ACCESS_OK;
 	case MMU_MMIO:

@@ -20,7 +20,8 @@
 #define DIRTY_RING_ENTRIES_MAX 65536
 /*
  * Entries kept free when a ring counts as full, for what cannot wait until it was reset: the page
- * tables that one instruction touches, a task switch, an event's frame.
+ * tables that one instruction touches, a task switch, an event's frame. Once it is full nothing new
+ * is begun, so these are never used up: a page that finds no entry would be lost.
  */
 #define DIRTY_RING_RESERVED 64
 

@@ -80,8 +80,8 @@ struct mmu {
 	const struct memslot *last_slot; /* of slots: where the last lookup ended */
 	unsigned as;            /* address space: 0, or SMM's 1 */
 	struct dirty_ring *ring; /* where this vCPU's dirty pages go, or NULL */
-	/* A write that the full ring has no room for is not begun (MMU_RING_FULL): a string or a
-	 * long block could bring many. Else it uses the reserve. */
+	/* No access is begun while the ring is full (MMU_RING_FULL): a string or a long block could
+	 * bring many pages. Else it uses the reserve. */
 	bool ring_stops;
 	uint64_t a20_mask;      /* all ones: KVM has no A20 gate */
 	/*

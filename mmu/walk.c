@@ -371,6 +371,9 @@ enum mmu_status mmu_translate(struct mmu *mmu, uint64_t gva, enum access access,
 	uint64_t gpa = gva & mmu->a20_mask;
 
 	result->code = false;
+	/* Any access: the walk sets accessed bits in page tables, which may be clean pages too. */
+	if (mmu->ring_stops && mmu->ring && dirty_ring_full(mmu->ring))
+		return MMU_RING_FULL;
 	if (mmu->plan.levels) {
 		struct walk walk;
 		bool walked;
@@ -412,9 +415,6 @@ enum mmu_status mmu_translate(struct mmu *mmu, uint64_t gva, enum access access,
 	result->slot = slot;
 
 	if (access == ACCESS_WRITE) {
-		if (mmu->ring_stops && mmu->ring && !memslot_is_dirty(slot, gpa) &&
-		    dirty_ring_full(mmu->ring))
-			return MMU_RING_FULL;
 		memslot_mark_dirty(slot, gpa, mmu->ring);
 		result->code = memslot_has_code(slot, gpa);
 	}

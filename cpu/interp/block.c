@@ -92,7 +92,9 @@ static void fetch_translate(struct vcpu *cpu, uint64_t linear, struct mmu_result
 {
 	enum mmu_status status;
 
+	cpu->mmu.ring_stops = !cpu->replay.count;
 	status = mmu_translate(&cpu->mmu, linear, ACCESS_EXEC, cpu->code_mode, result);
+	cpu->mmu.ring_stops = false;
 	switch (status) {
 	case MMU_RAM:
 		if (mark)
@@ -104,7 +106,10 @@ static void fetch_translate(struct vcpu *cpu, uint64_t linear, struct mmu_result
 	case MMU_MMIO:
 		cpu->interp->reason = exit_emulation_error(cpu) ? ENGINE_EXIT : ENGINE_EXCEPTION;
 		break;
-	case MMU_RING_FULL: /* is no write */
+	case MMU_RING_FULL:
+		exit_dirty_ring_full(cpu);
+		cpu->interp->reason = ENGINE_EXIT;
+		break;
 	case MMU_HOST_FAULT:
 		exit_translation_fault(cpu, result);
 		cpu->interp->reason = ENGINE_ERROR;

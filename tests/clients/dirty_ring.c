@@ -271,6 +271,84 @@ static void full_string(void)
 		CHECK(memory[i] == 0x77, "byte %#x", i);
 }
 
+/*
+ * Accessed bits alone fill a ring as well: by reads, by fetches, by what the CPU reads for itself.
+ * Each pass goes through a page of page tables; all of them lie in the logged slot.
+ */
+GUEST(walk_code, 64,
+      "1: mov (%rbx), %eax; add $0x200000, %rbx; dec %rcx; jnz 1b; out %al, $0x10");
+GUEST(fetch_code, 64,
+      "add $0x200000, %rbx; dec %rcx; jz 1f; jmp *%rbx; 1: out %al, $0x10");
+GUEST(system_code, 64,
+      "movw $0x7f, 0xa000; mov $0x10, %edx\n"
+      "1: mov %rbx, 0xa002; lgdt 0xa000; mov %edx, %fs; add $0x200000, %rbx; dec %rcx; jnz 1b\n"
+      "out %al, $0x10");
+
+#define TABLES 3000
+#define TABLES_FIRST 16
+#define TABLES_AT (1ULL << 39)
+
+/* TABLES pages from TABLES_AT on, 2 MiB apart, each the guest's page at @gpa. */
+static void map_tables(struct vm *vm, uint8_t *memory, uint64_t gpa)
+{
+	uint64_t *pml4 = (void *)(vm->ram + GUEST_PML4), *table = (void *)memory;
+
+	pml4[1] = SLOT_AT | 3;
+	for (unsigned int i = 0; i < TABLES; i++) {
+		table[i / 512] = (SLOT_AT + (1 + i / 512) * 0x1000) | 3;
+		table[(1 + i / 512) * 512 + i % 512] = (SLOT_AT + (TABLES_FIRST + i) * 0x1000) | 3;
+		table[(TABLES_FIRST + i) * 512] = gpa | 3;
+	}
+}
+
+static const struct walk {
+	const char *name;
+	const uint8_t *code, *end;
+	uint64_t gpa, rip;
+} walks[] = {
+	{ "reads", walk_code, walk_code_end, GUEST_DATA, GUEST_CODE },
+	{ "fetches", fetch_code, fetch_code_end, GUEST_CODE, TABLES_AT },
+	{ "descriptors", system_code, system_code_end, GUEST_GDT, GUEST_CODE },
+};
+
+static void full_of_walks(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(walks); i++) {
+		const struct walk *walk = &walks[i];
+		bool seen[SLOT_PAGES] = { false };
+		unsigned int full = 0, missing = 0, n;
+		struct kvm_regs regs;
+		struct vm vm;
+		struct vcpu vcpu;
+		struct ring ring;
+		uint32_t slot;
+		uint64_t page;
+		int reason;
+
+		map_tables(&vm, boot(&vm, &vcpu, &ring, walk->code, walk->end), walk->gpa);
+		set_regs(&vcpu, TABLES_AT, TABLES);
+		vcpu_get_regs(&vcpu, &regs);
+		regs.rip = walk->rip;
+		vcpu_set_regs(&vcpu, &regs);
+		do {
+			reason = vcpu_run(&vcpu);
+			full += reason == KVM_EXIT_DIRTY_RING_FULL;
+			for (n = 0; harvest(&ring, &slot, &page); n++) {
+				CHECK_EQ(slot, 1);
+				seen[page] = true;
+			}
+			CHECK_EQ(XIOCTL(vm.fd, KVM_RESET_DIRTY_RINGS, 0), n);
+		} while (reason == KVM_EXIT_DIRTY_RING_FULL);
+		CHECK(reason == KVM_EXIT_IO, "%s: %s", walk->name, exit_name(reason));
+		for (n = 0; n < TABLES; n++)
+			missing += !seen[TABLES_FIRST + n];
+		case_row(full && !missing, walk->name, "%u times full, %u pages missing", full,
+			 missing);
+		vcpu_destroy(&vcpu);
+		vm_destroy(&vm);
+	}
+}
+
 /* Every kind of write, each to a page of its own. */
 GUEST(kinds_code, 64,
       "mov %rbx, %rsi\n"
@@ -500,6 +578,7 @@ static const struct test_case cases[] = {
 	{ "no_log", no_log },
 	{ "full", full },
 	{ "full_string", full_string },
+	{ "full_of_walks", full_of_walks },
 	{ "kinds", kinds },
 	{ "walker_and_clock", walker_and_clock },
 	{ "hostile", hostile },

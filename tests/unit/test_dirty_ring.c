@@ -108,7 +108,8 @@ START_TEST(full_ring_stops_who_can_wait)
 		store(i);
 	m.mmu->ring_stops = true;
 	ck_assert_int_eq(store(i), MMU_RING_FULL);
-	ck_assert_int_eq(store(0), MMU_RAM);
+	/* The page is in the ring already, but its page tables might not be. */
+	ck_assert_int_eq(store(0), MMU_RING_FULL);
 	ck_assert_uint_eq(dirty_ring_used(&ring), i);
 	m.mmu->ring_stops = false;
 	ck_assert_int_eq(store(i), MMU_RAM);
