@@ -11,8 +11,7 @@ const char *object_kind_name(enum object_kind kind)
 {
 	static const char *const name[] = {
 		[OBJECT_SYSTEM] = "system", [OBJECT_VM] = "vm",       [OBJECT_VCPU] = "vcpu",
-		[OBJECT_DEVICE] = "device", [OBJECT_STATS] = "stats",
-		[OBJECT_GUEST_MEMFD] = "gmem",
+		[OBJECT_DEVICE] = "device", [OBJECT_STATS] = "stats", [OBJECT_GUEST_MEMFD] = "gmem",
 	};
 
 	return name[kind];
@@ -230,6 +229,9 @@ int object_mmap_check(struct object *object, uint64_t first, uint64_t pages, int
 {
 	const struct vcpu_object *vcpu = (const struct vcpu_object *)object;
 
+	/* The kernel's file system of such files is mounted noexec. */
+	if (object->kind == OBJECT_GUEST_MEMFD && (prot & PROT_EXEC))
+		return -EPERM;
 	if (object->kind != OBJECT_VCPU)
 		return -ENODEV;
 	if (pages && ((prot & PROT_EXEC) || !(flags & MAP_SHARED)) &&
@@ -246,9 +248,8 @@ int object_page(struct object *object, uint64_t page_index, struct object_page *
 		return -ENODEV;
 	page->fd = vcpu->vm->memfd;
 	if (in_dirty_ring(vcpu, page_index))
-		page->offset = vcpu->offset +
-			       (off_t)((page_index - KVM_DIRTY_LOG_PAGE_OFFSET + 2) *
-				       GUEST_PAGE_SIZE);
+		page->offset = vcpu->offset + (off_t)((page_index - KVM_DIRTY_LOG_PAGE_OFFSET + 2) *
+						      GUEST_PAGE_SIZE);
 	else if (page_index == KVM_COALESCED_MMIO_PAGE_OFFSET)
 		page->offset = 0;
 	else if (page_index < KVM_COALESCED_MMIO_PAGE_OFFSET)

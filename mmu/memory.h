@@ -22,8 +22,8 @@
 #define GUEST_PAGE_SIZE 4096ull
 #define GUEST_PAGE_MASK (~(GUEST_PAGE_SIZE - 1))
 
-#define MEMORY_SLOTS_MAX 32764      /* KVM_CAP_NR_MEMSLOTS */
-#define MEMORY_ADDRESS_SPACES 2     /* KVM_CAP_MULTI_ADDRESS_SPACE: the second is SMM's */
+#define MEMORY_SLOTS_MAX 32764  /* KVM_CAP_NR_MEMSLOTS */
+#define MEMORY_ADDRESS_SPACES 2 /* KVM_CAP_MULTI_ADDRESS_SPACE: the second is SMM's */
 #define MEMORY_SLOT_PAGES_MAX ((1ull << 31) - 1)
 /* End of the user half of the host's address space, as access_ok() sees it (4-level paging). */
 #define MEMORY_HVA_END 0x7ffffffff000ull
@@ -74,7 +74,7 @@ struct memslots {
 	unsigned count;
 	unsigned capacity;
 	struct page_set *private; /* guest pages with KVM_MEMORY_ATTRIBUTE_PRIVATE */
-	struct memslot slot[]; /* sorted by (address space, gpa) */
+	struct memslot slot[];    /* sorted by (address space, gpa) */
 };
 
 struct memory_listener {
@@ -193,7 +193,8 @@ bool memory_is_private(struct memory *memory, uint64_t gpa);
 int guest_memfd_create(uint64_t size, struct guest_memfd **file);
 /* Its last descriptor is closed: slots that are bound to it have no private memory any more. */
 void guest_memfd_destroy(struct memory *memory, struct guest_memfd *file);
-int guest_memfd_fd(const struct guest_memfd *file); /* a memfd of its size */
+/* A memfd of its size without its contents: what descriptors show of it. */
+int guest_memfd_fd(const struct guest_memfd *file);
 uint64_t guest_memfd_size(const struct guest_memfd *file);
 /* fallocate() of it, with a guest_memfd's own errors. */
 int guest_memfd_allocate(struct memory *memory, struct guest_memfd *file, int mode, int64_t offset,

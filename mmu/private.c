@@ -12,7 +12,8 @@
 #include "util/own_fd.h"
 
 struct guest_memfd {
-	int fd;
+	int fd;    /* the contents, for nobody else */
+	int shown; /* what stands for them in descriptors: of the same size, and empty for ever */
 	uint64_t size;
 	/*
 	 * Pages whose attribute was set through the file, and those of them that are private: what
@@ -23,27 +24,38 @@ struct guest_memfd {
 
 /* ---- The file ------------------------------------------------------------------------------- */
 
+/* A memfd of @size with @seals besides those that keep its size; or a negative errno. */
+static int create_memfd(uint64_t size, int seals)
+{
+	int fd = own_fd_keep(memfd_create("kvm-gmem", MFD_CLOEXEC | MFD_ALLOW_SEALING)), r;
+
+	if (fd < 0)
+		return -errno;
+	seals |= F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+	if (!ftruncate(fd, (off_t)size) && !fcntl(fd, F_ADD_SEALS, seals))
+		return fd;
+	r = -errno;
+	own_fd_close(fd);
+	return r;
+}
+
 int guest_memfd_create(uint64_t size, struct guest_memfd **out)
 {
 	struct guest_memfd *file;
-	int r;
+	int r = -ENOMEM;
 
 	if ((int64_t)size <= 0 || (size & ~GUEST_PAGE_MASK))
 		return -EINVAL;
 	file = calloc(1, sizeof(*file));
 	if (!file)
-		return -ENOMEM;
+		return r;
 	file->size = size;
-	file->fd = own_fd_keep(memfd_create("kvm-gmem", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-	if (file->fd < 0) {
-		r = -errno;
+	r = file->fd = create_memfd(size, 0);
+	if (r < 0)
 		goto free_file;
-	}
-	if (ftruncate(file->fd, (off_t)size) ||
-	    fcntl(file->fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)) {
-		r = -errno;
+	r = file->shown = create_memfd(size, F_SEAL_WRITE);
+	if (r < 0)
 		goto close_fd;
-	}
 	*out = file;
 	return 0;
 
@@ -56,7 +68,7 @@ free_file:
 
 int guest_memfd_fd(const struct guest_memfd *file)
 {
-	return file->fd;
+	return file->shown;
 }
 
 uint64_t guest_memfd_size(const struct guest_memfd *file)
@@ -319,6 +331,7 @@ void guest_memfd_destroy(struct memory *memory, struct guest_memfd *file)
 		memory->listener.slots_changed(memory->listener.opaque);
 	page_set_put(file->known);
 	page_set_put(file->private);
+	own_fd_close(file->shown);
 	own_fd_close(file->fd);
 	free(file);
 }

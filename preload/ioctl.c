@@ -39,11 +39,11 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 
 static ssize_t read_at_position(int fd, struct description *description, void *buffer, size_t bytes)
 {
-	off_t offset = lseek(fd, 0, SEEK_CUR);
+	off_t offset = real()->lseek(fd, 0, SEEK_CUR);
 	ssize_t result = client_read(description, buffer, bytes, offset);
 
 	if (result > 0)
-		lseek(fd, offset + result, SEEK_SET);
+		real()->lseek(fd, offset + result, SEEK_SET);
 	return result;
 }
 

@@ -38,7 +38,9 @@ static void *map_object(struct object *object, void *address, size_t length, int
 	char *base;
 	int r;
 
-	r = length ? object_mmap_check(object, offset / PAGE, pages, prot, flags) : -EINVAL;
+	r = -EINVAL;
+	if (length && !(offset % PAGE))
+		r = object_mmap_check(object, offset / PAGE, pages, prot, flags);
 	if (r) {
 		errno = -r;
 		return MAP_FAILED;

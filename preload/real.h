@@ -14,8 +14,10 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* Declared by no header, or only for fortified programs. */
@@ -31,6 +33,8 @@ ssize_t __pread_chk(int fd, void *buffer, size_t bytes, off_t offset, size_t roo
 	CALL(ioctl) CALL(mmap) CALL(read) CALL(pread) CALL(__read_chk) CALL(__pread_chk)           \
 	CALL(close) CALL(fclose) CALL(close_range) CALL(closefrom)                                 \
 	CALL(write) CALL(pwrite) CALL(fallocate) CALL(posix_fallocate) CALL(ftruncate)             \
+	CALL(readv) CALL(preadv) CALL(preadv2) CALL(writev) CALL(pwritev) CALL(pwritev2)           \
+	CALL(sendfile) CALL(splice) CALL(copy_file_range) CALL(lseek) CALL(fsync) CALL(fdatasync)  \
 	CALL(dup) CALL(dup2) CALL(dup3) CALL(fcntl) CALL(sigaction)
 /* clang-format on */
 

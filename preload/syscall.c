@@ -54,6 +54,30 @@ static long call(long number, const unsigned long a[6])
 		return write(a[0], (const void *)a[1], a[2]);
 	case SYS_pwrite64:
 		return pwrite(a[0], (const void *)a[1], a[2], a[3]);
+	case SYS_readv:
+		return readv(a[0], (const struct iovec *)a[1], a[2]);
+	case SYS_preadv:
+		return preadv(a[0], (const struct iovec *)a[1], a[2], a[3]);
+	case SYS_preadv2:
+		return preadv2(a[0], (const struct iovec *)a[1], a[2], a[3], a[5]);
+	case SYS_writev:
+		return writev(a[0], (const struct iovec *)a[1], a[2]);
+	case SYS_pwritev:
+		return pwritev(a[0], (const struct iovec *)a[1], a[2], a[3]);
+	case SYS_pwritev2:
+		return pwritev2(a[0], (const struct iovec *)a[1], a[2], a[3], a[5]);
+	case SYS_sendfile:
+		return sendfile(a[0], a[1], (off_t *)a[2], a[3]);
+	case SYS_splice:
+		return splice(a[0], (off_t *)a[1], a[2], (off_t *)a[3], a[4], a[5]);
+	case SYS_copy_file_range:
+		return copy_file_range(a[0], (off_t *)a[1], a[2], (off_t *)a[3], a[4], a[5]);
+	case SYS_lseek:
+		return lseek(a[0], a[1], a[2]);
+	case SYS_fsync:
+		return fsync(a[0]);
+	case SYS_fdatasync:
+		return fdatasync(a[0]);
 	case SYS_ftruncate:
 		return ftruncate(a[0], a[1]);
 	case SYS_fallocate:

@@ -2,8 +2,10 @@
 /* guest_memfds: the file, and the slots that are bound to it. What KVM refuses is refused. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "kvm_client.h"
 
@@ -63,6 +65,48 @@ static void sizes_and_flags(void)
 	CHECK(ioctl(vm.fd, KVM_CREATE_GUEST_MEMFD, 8) == -1 && errno == EFAULT, "a bad pointer");
 }
 
+#define REFUSED(call, error) CHECK((call) == -1 && errno == (error), #call ": %s", strerror(errno))
+
+/* All other ways that lead into a file or out of it. */
+static void refuse_transfers(int fd)
+{
+	char byte = 'x';
+	struct iovec part = { &byte, 1 };
+	int plain = memfd_create("plain", 0), ends[2];
+	off_t at = 0, other = 0;
+
+	CHECK(!pipe(ends) && write(ends[1], &byte, 1) == 1 && !ftruncate(plain, PAGE), "a pipe");
+	REFUSED(readv(fd, &part, 1), EINVAL);
+	REFUSED(preadv(fd, &part, 1, 0), ESPIPE);
+	REFUSED(preadv2(fd, &part, 1, -1, 0), EINVAL);
+	REFUSED(preadv2(fd, &part, 1, 0, 0), ESPIPE);
+	REFUSED(writev(fd, &part, 1), EINVAL);
+	REFUSED(pwritev(fd, &part, 1, 0), ESPIPE);
+	REFUSED(pwritev2(fd, &part, 1, -1, 0), EINVAL);
+	REFUSED(syscall(SYS_writev, fd, &part, 1), EINVAL);
+	REFUSED(lseek(fd, 0, SEEK_SET), ESPIPE);
+	REFUSED(lseek(fd, 0, SEEK_END), ESPIPE);
+	REFUSED(lseek(fd, 0, SEEK_HOLE), ESPIPE);
+	REFUSED(lseek(fd, 0, 99), EINVAL);
+	REFUSED(syscall(SYS_lseek, fd, 0, SEEK_DATA), ESPIPE);
+	REFUSED(sendfile(plain, fd, NULL, 1), EINVAL);
+	REFUSED(sendfile(plain, fd, &at, 1), ESPIPE);
+	REFUSED(sendfile(fd, plain, NULL, 1), EINVAL);
+	REFUSED(splice(fd, NULL, ends[1], NULL, 1, 0), EINVAL);
+	REFUSED(splice(ends[0], NULL, fd, NULL, 1, 0), EINVAL);
+	REFUSED(copy_file_range(fd, NULL, plain, NULL, 1, 0), EXDEV);
+	REFUSED(copy_file_range(plain, &at, fd, &other, 1, 0), EXDEV);
+	REFUSED(copy_file_range(fd, NULL, fd, &at, 1, 0), EINVAL);
+	CHECK_EQ(posix_fallocate(fd, 0, PAGE), ESPIPE);
+	REFUSED(fsync(fd), EINVAL);
+	REFUSED(fdatasync(fd), EINVAL);
+	REFUSED(fcntl(fd, F_GET_SEALS), EINVAL);
+	REFUSED(fcntl(fd, F_ADD_SEALS, 0), EINVAL);
+	close(plain);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* A regular file that nobody reads, writes, maps or resizes. */
 static void file(void)
 {
@@ -83,7 +127,6 @@ static void file(void)
 	CHECK(S_ISREG(st.st_mode), "mode %o", st.st_mode);
 	/* Unlike KVM's others it is inherited. */
 	CHECK_EQ(fcntl(fd, F_GETFD), 0);
-#define REFUSED(call, error) CHECK((call) == -1 && errno == (error), #call ": %s", strerror(errno))
 	REFUSED(read(fd, &byte, 1), EINVAL);
 	REFUSED(pread(fd, &byte, 1, 0), ESPIPE);
 	REFUSED(write(fd, &byte, 1), EINVAL);
@@ -96,6 +139,12 @@ static void file(void)
 	      "mmap: %s", strerror(errno));
 	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED && errno == ENODEV,
 	      "a private mmap: %s", strerror(errno));
+	CHECK(mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0) == MAP_FAILED &&
+		      errno == EPERM,
+	      "an executable mmap: %s", strerror(errno));
+	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 1) == MAP_FAILED && errno == EINVAL,
+	      "an unaligned mmap: %s", strerror(errno));
+	refuse_transfers(fd);
 	again = dup(fd);
 	close(fd);
 	CHECK(!fstat(again, &st) && st.st_size == FILE_BYTES, "the duplicate");

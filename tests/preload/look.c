@@ -2,8 +2,10 @@
 /* /dev/kvm is there for everybody who looks, however it is spelled. */
 #define _GNU_SOURCE
 #include <stdbool.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/sysmacros.h>
 
 #include "preload_test.h"
@@ -120,6 +122,7 @@ static void statistics(void)
 	int fd = kvm(), vm = ioctl(fd, KVM_CREATE_VM, 0), stats = ioctl(vm, KVM_GET_STATS_FD, NULL);
 	struct kvm_stats_header header, again;
 	volatile size_t size = sizeof(header);
+	struct iovec parts[] = { { &again, 4 }, { (char *)&again + 4, sizeof(again) - 4 } };
 
 	CHECK(stats >= 0);
 	CHECK(pread(stats, &header, size, 0) == (ssize_t)size && header.name_size);
@@ -127,6 +130,22 @@ static void statistics(void)
 	CHECK(!memcmp(&header, &again, sizeof(header)));
 	CHECK(lseek(stats, 0, SEEK_CUR) == (off_t)size);
 	CHECK(read(stats, &again, size) > 0 && memcmp(&header, &again, sizeof(header)));
+	/* The position cannot be set, and is used by all ways to read. */
+	CHECK(lseek(stats, 8, SEEK_SET) == lseek(stats, 0, SEEK_END));
+	CHECK(preadv(stats, parts, 2, 0) == (ssize_t)size);
+	CHECK(!memcmp(&header, &again, sizeof(header)));
+	CHECK(readv(stats, parts, 2) > 0 && memcmp(&header, &again, sizeof(header)));
+	CHECK_FAILS(writev(stats, parts, 2), EBADF);
+	CHECK_FAILS(pwritev(stats, parts, 2, 0), ESPIPE);
+	/* The others have no place at all. */
+	CHECK(lseek(fd, 5, SEEK_END) == 0 && lseek(vm, 5, SEEK_SET) == 0);
+	CHECK_FAILS(lseek(vm, 0, 99), EINVAL);
+	CHECK_FAILS(readv(fd, parts, 2), EINVAL);
+	CHECK_FAILS(preadv(fd, parts, 2, 0), EINVAL);
+	CHECK_FAILS(preadv(vm, parts, 2, 0), ESPIPE);
+	CHECK_FAILS(writev(vm, parts, 2), EINVAL);
+	CHECK_FAILS(sendfile(1, vm, NULL, 1), EINVAL);
+	CHECK_FAILS(copy_file_range(vm, NULL, vm, NULL, 1, 0), EINVAL);
 	CHECK(!close(stats) && !close(vm) && !close(fd));
 }
 

@@ -69,17 +69,31 @@ static uint8_t *host(uint64_t gpa)
 
 START_TEST(attribute_chooses_the_memory)
 {
-	uint8_t byte = 0;
-
 	ck_assert_ptr_eq(host(BASE), shared);
 	ck_assert_int_eq(attributes(BASE, GUEST_PAGE_SIZE, PRIVATE), 0);
 	ck_assert_ptr_ne(host(BASE), shared);
 	ck_assert_ptr_eq(host(BASE + GUEST_PAGE_SIZE), shared + GUEST_PAGE_SIZE);
 	*host(BASE) = 'p';
-	ck_assert_int_eq(pread(guest_memfd_fd(file), &byte, 1, SIZE), 1);
-	ck_assert_int_eq(byte, 'p');
 	ck_assert_int_eq(attributes(BASE, GUEST_PAGE_SIZE, 0), 0);
 	ck_assert_int_eq(*host(BASE), 's');
+	ck_assert_int_eq(attributes(BASE, GUEST_PAGE_SIZE, PRIVATE), 0);
+	ck_assert_int_eq(*host(BASE), 'p');
+}
+END_TEST
+
+/* Whatever a client does to its descriptor, it does not get at the contents. */
+START_TEST(descriptor_shows_nothing)
+{
+	int fd = guest_memfd_fd(file);
+	uint8_t byte = 1;
+
+	ck_assert_int_eq(attributes(BASE, GUEST_PAGE_SIZE, PRIVATE), 0);
+	*host(BASE) = 'p';
+	ck_assert_int_eq(pread(fd, &byte, 1, SIZE), 1);
+	ck_assert_int_eq(byte, 0);
+	ck_assert_int_eq(pwrite(fd, "w", 1, SIZE), -1);
+	ck_assert_int_eq(lseek(fd, 0, SEEK_END), (off_t)guest_memfd_size(file));
+	ck_assert_int_eq(*host(BASE), 'p');
 }
 END_TEST
 
@@ -223,6 +237,7 @@ int main(void)
 {
 	const TTest *const tests[] = {
 		attribute_chooses_the_memory,
+		descriptor_shows_nothing,
 		access_by_address_chooses_too,
 		listener_hears_changes_only,
 		nothing_private_there_is_a_host_fault,
