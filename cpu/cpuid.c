@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cpu/fpu.h"
+#include "cpu/interp/simd.h"
 #include "cpu/vcpu.h"
 
 enum reg { EAX, EBX, ECX, EDX };
@@ -118,6 +119,10 @@ static void derive(struct vcpu *vcpu)
 	f->clflushopt = b7 & BIT(23);
 	f->clwb = b7 & BIT(24);
 	f->sha = b7 & BIT(29);
+	f->simd = f->sse << SIMD_SSE | f->sse2 << SIMD_SSE2 | f->sse3 << SIMD_SSE3 |
+		  f->ssse3 << SIMD_SSSE3 | f->sse41 << SIMD_SSE41 | f->sse42 << SIMD_SSE42 |
+		  f->aes << SIMD_AES | f->pclmul << SIMD_PCLMUL | f->sha << SIMD_SHA |
+		  1 << SIMD_MMX_BASE;
 	f->umip = c7 & BIT(2);
 	f->pku = c7 & BIT(3) && pku_offered();
 	f->la57 = c7 & BIT(16);
@@ -166,7 +171,9 @@ void cpuid_reset(struct vcpu *vcpu)
 {
 	vcpu->cpuid_count = 0;
 	derive(vcpu);
-	/* As KVM: a vCPU that was given no CPUID may be set to anything that is supported. */
+	/* As KVM: a vCPU that was given no CPUID may be set to anything that is supported, and has
+	 * every instruction. */
+	vcpu->features.simd = UINT16_MAX;
 	vcpu->features.cr4_reserved = ~(CR4_SUPPORTED | (pku_offered() ? CR4_PKE : 0));
 }
 

@@ -173,6 +173,7 @@ static void forward(int signo, siginfo_t *info, void *context, bool fault)
 
 static void handle_fault(int signo, siginfo_t *info, void *context)
 {
+	const struct ucontext_t *interrupted = context;
 	struct guard *guard = guard_current;
 	/* Sent by somebody, or a poisoned page that this thread did not touch: not a fault. */
 	bool fault = info->si_code > 0 && !(signo == SIGBUS && info->si_code == BUS_MCEERR_AO);
@@ -189,6 +190,8 @@ static void handle_fault(int signo, siginfo_t *info, void *context)
 	guard->code = info->si_code;
 	guard->signo = signo;
 	guard_current = guard->outer;
+	/* What is interrupted may have its own rounding and flags; the kernel made fresh ones. */
+	__asm__ volatile("ldmxcsr %0" : : "m"(interrupted->uc_mcontext.fpregs->mxcsr) : "memory");
 	siglongjmp(guard->env, 1);
 }
 

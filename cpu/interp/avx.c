@@ -4,10 +4,9 @@
 
 #include "cpu/fpu.h"
 #include "cpu/interp/mem.h"
+#include "cpu/interp/mxcsr.h"
 #include "cpu/interp/ops_system.h"
 
-#define MXCSR_FLAGS 0x3fu
-#define MXCSR_MASKS 0x1f80u
 #define AVX_STATE (XFEATURE_BIT(XFEATURE_SSE) | XFEATURE_BIT(XFEATURE_AVX))
 
 /* ---- checks ---- */
@@ -90,17 +89,6 @@ static bool reads_memory(const struct avx_row *row)
 	return row->form != AVX_MR && row->form != AVX_MOVE_MR && row->form != AVX_GM_R;
 }
 
-static void check_raised(struct vcpu *cpu, const struct insn *insn, uint32_t mxcsr)
-{
-	uint32_t guest = cpu->state.fpu.mxcsr, raised = mxcsr & MXCSR_FLAGS;
-
-	if (likely(!(raised & ~(guest >> 7))))
-		return;
-	/* Unmasked: the flags are set, the destination is not (SDM volume 1, 11.5.2). */
-	cpu->state.fpu.mxcsr = guest | raised;
-	exception(cpu, insn, cpu->state.cr4 & CR4_OSXMMEXCPT ? VECTOR_XM : VECTOR_UD, 0);
-}
-
 static void load_operands(struct vcpu *cpu, const struct insn *insn, const struct avx_row *row,
 			  struct avx_call *call)
 {
@@ -128,8 +116,6 @@ static void load_operands(struct vcpu *cpu, const struct insn *insn, const struc
 		call->rdx = wide ? gpr[GPR_RDX] : (uint64_t)(int32_t)gpr[GPR_RDX];
 		call->rcx = gpr[GPR_RCX];
 	}
-	if (row->flags & AVX_FP)
-		call->mxcsr = (cpu->state.fpu.mxcsr & ~MXCSR_FLAGS) | MXCSR_MASKS;
 }
 
 static void store_flags(struct vcpu *cpu, const struct insn *insn, const struct avx_row *row,
@@ -175,6 +161,20 @@ static void store_results(struct vcpu *cpu, const struct insn *insn, const struc
 	}
 }
 
+/* VCVTPS2PH to memory: a store that faults leaves the flags as they were. */
+static void store_with_flags(struct vcpu *cpu, const struct insn *insn, const struct avx_row *row,
+			     const struct avx_call *call)
+{
+	uint32_t flags = mxcsr_take(cpu);
+
+	if (mxcsr_unmasked(cpu, flags)) {
+		cpu->state.fpu.mxcsr |= flags;
+		mxcsr_exception(cpu, insn);
+	}
+	store_results(cpu, insn, row, call);
+	cpu->state.fpu.mxcsr |= flags;
+}
+
 static void op_avx(struct vcpu *cpu, const struct insn *insn)
 {
 	const struct avx_row *row = row_of(insn);
@@ -188,12 +188,23 @@ static void op_avx(struct vcpu *cpu, const struct insn *insn)
 		thunk = avx_thunk_get(insn, row);
 	if (!thunk)
 		interp_emulation_error(cpu, insn);
-	thunk(&call);
-	if (row->flags & AVX_FP)
-		check_raised(cpu, insn, call.mxcsr);
+	if (row->flags & AVX_FP) {
+		bool stores = insn->flags & INSN_MEM && !reads_memory(row);
+
+		if (stores)
+			mxcsr_unload(cpu);
+		mxcsr_load(cpu);
+		thunk(&call);
+		if (stores) {
+			store_with_flags(cpu, insn, row, &call);
+			NEXT(cpu, insn);
+		}
+		if (unlikely(cpu->interp->mxcsr.each) && mxcsr_raised(cpu))
+			mxcsr_exception(cpu, insn);
+	} else {
+		thunk(&call);
+	}
 	store_results(cpu, insn, row, &call);
-	if (row->flags & AVX_FP)
-		cpu->state.fpu.mxcsr |= call.mxcsr & MXCSR_FLAGS;
 	NEXT(cpu, insn);
 }
 

@@ -68,9 +68,9 @@ struct avx_call {
 	uint8_t xmm0[AVX_BYTES]; /* result of VPCMPESTRM, VPCMPISTRM */
 	uint64_t gpr, rax, rdx, rcx;
 	uint64_t arith; /* LAHF/SETO form, AVX_COMPARE */
-	uint32_t mxcsr, host_mxcsr;
 } __attribute__((aligned(32)));
 
+/* AVX_FP: with the guest's MXCSR loaded (cpu/interp/mxcsr.h). */
 typedef void avx_thunk(struct avx_call *call);
 
 /* Thunk for @insn (decoded) with @row. NULL: out of memory. Any thread. */

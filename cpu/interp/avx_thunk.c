@@ -79,18 +79,10 @@ static void emit_avx(struct emit *e, const struct insn *insn, const void *data)
 		AT_RDI(e, "\x48\x8b", 2, rdx);
 		AT_RDI(e, "\x48\x8b", 1, rcx);
 	}
-	if (row->flags & AVX_FP) {
-		AT_RDI(e, "\x0f\xae", 3, host_mxcsr); /* stmxcsr */
-		AT_RDI(e, "\x0f\xae", 2, mxcsr);      /* ldmxcsr */
-	}
 	emit_instruction(e, insn, row);
 	if (row->flags & AVX_COMPARE) {
 		EMIT(e, "\x9f\x0f\x90\xc0");     /* lahf; seto al */
 		AT_RDI(e, "\x66\x89", 0, arith); /* mov [rdi + arith], ax */
-	}
-	if (row->flags & AVX_FP) {
-		AT_RDI(e, "\x0f\xae", 3, mxcsr);
-		AT_RDI(e, "\x0f\xae", 2, host_mxcsr);
 	}
 	if (row->flags & AVX_STRING) {
 		AT_RDI(e, "\x48\x89", 1, rcx);

@@ -65,9 +65,18 @@ struct insn {
 	uint8_t code;       /* code size: 2, 4 or 8 bytes (16, 32, 64 bit) */
 	uint8_t address;    /* address size in bytes */
 	uint8_t stack;      /* stack address size in bytes */
-	uint8_t vvvv;       /* VEX, EVEX: the third register, 0..15 (EVEX 0..31) */
-	uint8_t vector;     /* VEX.L, EVEX.L'L: 0 128, 1 256, 2 512 bits */
-	uint8_t evex;       /* EVEX: its last byte (z, L'L, b, V', aaa) as it stands */
+	union {
+		uint8_t vvvv;         /* VEX, EVEX: the third register, 0..15 (EVEX 0..31) */
+		uint8_t simd_feature; /* SSE: enum simd_feature */
+	};
+	union {
+		uint8_t vector;     /* VEX.L, EVEX.L'L: 0 128, 1 256, 2 512 bits */
+		uint8_t simd_bytes; /* SSE: of the memory operand */
+	};
+	union {
+		uint8_t evex;       /* EVEX: its last byte (z, L'L, b, V', aaa) as it stands */
+		uint8_t simd_align; /* SSE: bits of the operand's address that must be 0 */
+	};
 };
 
 #define NEXT(cpu, insn) return (insn)[1].fn((cpu), (insn) + 1)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cpu/exit.h"
+#include "cpu/interp/mxcsr.h"
 #include "util/guard.h"
 
 /* Blocks that run before code is compared with memory again though nothing asked for it. */
@@ -197,6 +198,17 @@ static void run_alone(struct vcpu *cpu)
 		event_raise_debug(cpu, interp->watch_hits);
 }
 
+/* Whether the engine executed something of @block itself. */
+static bool ask_engine(struct vcpu *cpu, struct block *block)
+{
+	bool done;
+
+	mxcsr_release(cpu);
+	done = cpu->engine->hot(cpu, block);
+	mxcsr_keep(cpu);
+	return done;
+}
+
 static enum engine_reason interp_run(struct vcpu *cpu, bool single)
 {
 	struct interp *interp = cpu->interp;
@@ -215,10 +227,12 @@ static enum engine_reason interp_run(struct vcpu *cpu, bool single)
 		}
 		interp->alone = false;
 		cpu->rmw_pending = false;
+		mxcsr_release(cpu);
 		exit_host_fault(cpu, (const uint8_t *)guard.address, guard.code);
 		return ENGINE_ERROR;
 	}
 	how = sigsetjmp(interp->env, 0);
+	mxcsr_keep(cpu);
 	if (how) {
 		if (interp->alone)
 			cpu->state.events.shadow = interp->shadow;
@@ -272,7 +286,7 @@ static enum engine_reason interp_run(struct vcpu *cpu, bool single)
 			jump->block = block;
 		}
 		if (unlikely(!--block->heat) && cpu->engine->hot && !cpu->bus_lock_exit &&
-		    cpu->engine->hot(cpu, block))
+		    ask_engine(cpu, block))
 			continue;
 		cpu->state.gpr[GPR_BLOCK] = cpu->state.rip;
 		/* What a block leaves here is its last instruction's. */
@@ -281,6 +295,7 @@ static enum engine_reason interp_run(struct vcpu *cpu, bool single)
 		block->insn[0].fn(cpu, block->insn);
 	}
 out:
+	mxcsr_release(cpu);
 	guard_leave(&guard);
 	cpu->insn_now = NULL;
 	return reason;

@@ -56,6 +56,13 @@ struct interp {
 	uint32_t watch_hits; /* data breakpoints hit by the current instruction: DR6 bits */
 
 	struct {
+		bool loaded;   /* the thread's MXCSR is the guest's, and @host what it was */
+		bool each;     /* its flags are looked at after every instruction */
+		bool keep;     /* it may stay loaded between instructions */
+		uint32_t host;
+	} mxcsr; /* cpu/interp/mxcsr.h */
+
+	struct {
 		enum { RMW_SCRATCH, RMW_CODE } kind;
 		uint64_t address;
 		unsigned bytes;

@@ -4,6 +4,7 @@
  * Source: Intel SDM volume 1, 10.5 and chapter 13; volume 2.
  */
 #include "cpu/fpu.h"
+#include "cpu/interp/mxcsr.h"
 #include "cpu/interp/system.h"
 
 #define FXSAVE_X87 24      /* bytes of x87 control state */
@@ -118,6 +119,7 @@ void op_fxsave(struct vcpu *cpu, const struct insn *insn)
 	uint64_t address = legacy_operand(cpu, insn, ACCESS_WRITE);
 	uint8_t image[416];
 
+	mxcsr_unload(cpu);
 	legacy_image(cpu, insn, image);
 	bulk_write(cpu, insn, address, image, FXSAVE_XMM + xmm_bytes(insn));
 	NEXT(cpu, insn);
@@ -132,6 +134,7 @@ void op_fxrstor(struct vcpu *cpu, const struct insn *insn)
 	bulk_read(cpu, insn, address, image, sizeof(image));
 	mxcsr = image_mxcsr(cpu, insn, image);
 	take_x87(cpu, insn, image);
+	mxcsr_unload(cpu);
 	cpu->state.fpu.mxcsr = mxcsr;
 	memcpy(cpu->state.fpu.xmm, image + FXSAVE_XMM, xmm_bytes(insn));
 	NEXT(cpu, insn);
@@ -207,6 +210,7 @@ static void save(struct vcpu *cpu, const struct insn *insn, uint64_t features, u
 	uint8_t image[416];
 	unsigned n;
 
+	mxcsr_unload(cpu);
 	if (compacted) {
 		/* Here MXCSR is part of the SSE component. */
 		if ((features & SSE_MASK) && cpu->state.fpu.mxcsr != FPU_MXCSR_INIT)
@@ -299,11 +303,13 @@ static void restore(struct vcpu *cpu, const struct insn *insn, bool supervisor)
 {
 	uint64_t features = xsave_features(cpu, insn), address, header[8], present;
 	struct cpu_state *s = &cpu->state;
-	uint32_t offset[XFEATURE_COUNT], mxcsr = s->fpu.mxcsr;
+	uint32_t offset[XFEATURE_COUNT], mxcsr;
 	uint8_t legacy[FPU_LEGACY_BYTES], extended[XSAVE_AREA_BYTES];
 	bool compacted;
 	unsigned n;
 
+	mxcsr_unload(cpu);
+	mxcsr = s->fpu.mxcsr;
 	address = xsave_operand(cpu, insn, FPU_LEGACY_BYTES + FPU_HEADER_BYTES, ACCESS_READ);
 	bulk_read(cpu, insn, address + FPU_LEGACY_BYTES, header, sizeof(header));
 	check_header(cpu, insn, header);
@@ -388,6 +394,7 @@ void op_ldmxcsr(struct vcpu *cpu, const struct insn *insn)
 	mxcsr = load32(cpu, insn);
 	if (mxcsr & ~FPU_MXCSR_MASK)
 		exception_gp(cpu, insn, 0);
+	mxcsr_unload(cpu);
 	cpu->state.fpu.mxcsr = mxcsr;
 	NEXT(cpu, insn);
 }
@@ -395,6 +402,7 @@ void op_ldmxcsr(struct vcpu *cpu, const struct insn *insn)
 void op_stmxcsr(struct vcpu *cpu, const struct insn *insn)
 {
 	check_mxcsr(cpu, insn);
+	mxcsr_unload(cpu);
 	store32(cpu, insn, cpu->state.fpu.mxcsr);
 	NEXT(cpu, insn);
 }

@@ -7,10 +7,8 @@
 
 #include "cpu/interp/avx.h"
 #include "cpu/interp/mem.h"
+#include "cpu/interp/mxcsr.h"
 #include "cpu/interp/ops_system.h"
-
-#define MXCSR_FLAGS 0x3fu
-#define MXCSR_MASKS 0x1f80u
 
 #define XMM(cpu, n) ((cpu)->state.fpu.xmm[n])
 
@@ -39,52 +37,28 @@ static bool host_has(enum simd_feature feature)
 	}
 }
 
-static bool offered(const struct vcpu *cpu, enum simd_feature feature)
+static inline bool offered(const struct vcpu *cpu, enum simd_feature feature)
 {
-	const struct guest_features *f = &cpu->features;
-
-	switch (feature) {
-	case SIMD_SSE:
-		return f->sse;
-	case SIMD_SSE2:
-		return f->sse2;
-	case SIMD_SSE3:
-		return f->sse3;
-	case SIMD_SSSE3:
-		return f->ssse3;
-	case SIMD_SSE41:
-		return f->sse41;
-	case SIMD_SSE42:
-		return f->sse42;
-	case SIMD_AES:
-		return f->aes;
-	case SIMD_PCLMUL:
-		return f->pclmul;
-	case SIMD_SHA:
-		return f->sha;
-	case SIMD_MMX_BASE:
-		return true;
-	}
-	return false;
+	return cpu->features.simd >> feature & 1;
 }
 
-void simd_check(struct vcpu *cpu, const struct insn *insn, enum simd_feature feature)
+static _Noreturn __attribute__((cold)) void refuse(struct vcpu *cpu, const struct insn *insn,
+						   enum simd_feature feature)
 {
 	const struct cpu_state *s = &cpu->state;
 
-	if ((s->cr0 & CR0_EM) ||
-	    (feature != SIMD_MMX_BASE && !(s->cr4 & CR4_OSFXSR)) || !offered(cpu, feature))
+	if ((s->cr0 & CR0_EM) || (feature != SIMD_MMX_BASE && !(s->cr4 & CR4_OSFXSR)) ||
+	    !offered(cpu, feature))
 		exception_ud(cpu, insn);
-	if (s->cr0 & CR0_TS)
-		exception(cpu, insn, VECTOR_NM, 0);
+	exception(cpu, insn, VECTOR_NM, 0);
 }
 
 static inline void check(struct vcpu *cpu, const struct insn *insn, enum simd_feature feature)
 {
-	/* A client that never set CPUID gets every instruction, as on KVM. */
-	if (unlikely((cpu->state.cr0 & (CR0_EM | CR0_TS)) || !(cpu->state.cr4 & CR4_OSFXSR) ||
-		     (cpu->cpuid_count && !offered(cpu, feature))))
-		simd_check(cpu, insn, feature);
+	if (unlikely((cpu->state.cr0 & (CR0_EM | CR0_TS)) ||
+		     (!(cpu->state.cr4 & CR4_OSFXSR) && feature != SIMD_MMX_BASE) ||
+		     !offered(cpu, feature)))
+		refuse(cpu, insn, feature);
 }
 
 static void check_aligned(struct vcpu *cpu, const struct insn *insn)
@@ -211,30 +185,6 @@ static void clear_register(struct vcpu *cpu, const struct insn *insn)
 
 /* ---- through a thunk ---- */
 
-static simd_thunk *thunk_of(struct vcpu *cpu, const struct insn *insn, const struct simd_row *row)
-{
-	simd_thunk *thunk = (simd_thunk *)insn->thunk;
-
-	/* There was no memory for it when the instruction was decoded, or it has the direct one. */
-	if (unlikely(!thunk || simd_is_direct(row)))
-		thunk = simd_thunk_get(insn, row);
-	if (!thunk)
-		interp_emulation_error(cpu, insn);
-	return thunk;
-}
-
-static void finish_fp(struct vcpu *cpu, const struct insn *insn, const struct simd_call *call)
-{
-	uint32_t guest = cpu->state.fpu.mxcsr, raised = call->mxcsr & MXCSR_FLAGS;
-
-	if (unlikely(raised & ~(guest >> 7))) {
-		/* Unmasked: the flags are set, the destination is not (SDM volume 1, 11.5.2). */
-		cpu->state.fpu.mxcsr = guest | raised;
-		exception(cpu, insn, cpu->state.cr4 & CR4_OSXMMEXCPT ? VECTOR_XM : VECTOR_UD, 0);
-	}
-	cpu->state.fpu.mxcsr = guest | raised;
-}
-
 static void op_simd(struct vcpu *cpu, const struct insn *insn)
 {
 	const struct simd_row *row = row_of(insn);
@@ -274,12 +224,17 @@ static void op_simd(struct vcpu *cpu, const struct insn *insn)
 		call.rdx = wide ? cpu->state.gpr[GPR_RDX] : (uint64_t)(int32_t)cpu->state.gpr[GPR_RDX];
 		call.rcx = cpu->state.gpr[GPR_RCX];
 	}
+	thunk = (simd_thunk *)insn->thunk;
+	/* There was no memory for it when the instruction was decoded. */
+	if (unlikely(!thunk))
+		thunk = simd_thunk_get(insn, row);
+	if (!thunk)
+		interp_emulation_error(cpu, insn);
 	if (row->flags & SIMD_FP)
-		call.mxcsr = (fpu->mxcsr & ~MXCSR_FLAGS) | MXCSR_MASKS;
-	thunk = thunk_of(cpu, insn, row);
+		mxcsr_load(cpu);
 	thunk(&call);
-	if (row->flags & SIMD_FP)
-		finish_fp(cpu, insn, &call);
+	if (row->flags & SIMD_FP && unlikely(cpu->interp->mxcsr.each) && mxcsr_raised(cpu))
+		mxcsr_exception(cpu, insn);
 	switch ((enum simd_form)row->form) {
 	case SIMD_X_XM:
 	case SIMD_X_GM:
@@ -325,28 +280,62 @@ static void op_simd(struct vcpu *cpu, const struct insn *insn)
 }
 
 /* The same for vectors from vectors, where no result has to be held back. */
-static void op_simd_direct(struct vcpu *cpu, const struct insn *insn)
+static __attribute__((always_inline)) inline void direct(struct vcpu *cpu, const struct insn *insn,
+							 bool memory, bool calculates)
 {
-	const struct simd_row *row = row_of(insn);
 	struct fpu_state *fpu = &cpu->state.fpu;
-	uint8_t memory[16] __attribute__((aligned(16)));
-	struct simd_mxcsr mxcsr = { .guest = fpu->mxcsr };
+	uint8_t operand[16] __attribute__((aligned(16))), before[16];
+	simd_direct *thunk = (simd_direct *)insn->thunk;
+	uint8_t *reg = fpu->xmm[insn->reg_number];
 	void *rm = fpu->xmm[insn->rm_number];
 
-	if (unlikely((row->flags & SIMD_FP && ~mxcsr.guest & MXCSR_MASKS) || !insn->thunk)) {
-		op_simd(cpu, insn);
+	check(cpu, insn, insn->simd_feature);
+	if (memory) {
+		if (insn->simd_align &&
+		    mem_linear(cpu, insn, insn->seg, mem_offset(cpu, insn)) & insn->simd_align)
+			exception_gp(cpu, insn, 0);
+		load_bytes(cpu, insn, operand, insn->simd_bytes);
+		rm = operand;
+	}
+	/* There was no memory for it when the instruction was decoded. */
+	if (unlikely(!thunk))
+		thunk = simd_direct_get(insn, row_of(insn));
+	if (unlikely(!thunk))
+		interp_emulation_error(cpu, insn);
+	if (!calculates) {
+		thunk(reg, rm, fpu->xmm[0]);
 		return;
 	}
-	check(cpu, insn, row->feature);
-	if (insn->flags & INSN_MEM) {
-		if (row->flags & SIMD_ALIGN)
-			check_aligned(cpu, insn);
-		load_bytes(cpu, insn, memory, row->size);
-		rm = memory;
+	mxcsr_load(cpu);
+	memcpy(before, reg, 16);
+	thunk(reg, rm, fpu->xmm[0]);
+	if (unlikely(cpu->interp->mxcsr.each) && mxcsr_raised(cpu)) {
+		memcpy(reg, before, 16);
+		mxcsr_exception(cpu, insn);
 	}
-	((simd_direct *)insn->thunk)(fpu->xmm[insn->reg_number], rm, fpu->xmm[0], &mxcsr);
-	fpu->mxcsr = mxcsr.guest;
-	NEXT(cpu, insn);
+}
+
+#define DIRECT(name, memory, calculates)                                                           \
+static void name(struct vcpu *cpu, const struct insn *insn)                                       \
+{                                                                                                  \
+	direct(cpu, insn, memory, calculates);                                                     \
+	NEXT(cpu, insn);                                                                           \
+}
+DIRECT(op_direct, false, false)
+DIRECT(op_direct_memory, true, false)
+DIRECT(op_direct_fp, false, true)
+DIRECT(op_direct_fp_memory, true, true)
+
+static insn_fn *select_direct(struct insn *insn, const struct simd_row *row)
+{
+	static insn_fn *const handler[2][2] = { { op_direct, op_direct_memory },
+						{ op_direct_fp, op_direct_fp_memory } };
+
+	insn->thunk = (void *)simd_direct_get(insn, row);
+	insn->simd_feature = row->feature;
+	insn->simd_bytes = row->size;
+	insn->simd_align = row->flags & SIMD_ALIGN ? 15 : 0;
+	return handler[!!(row->flags & SIMD_FP)][!!(insn->flags & INSN_MEM)];
 }
 
 /* MASKMOVDQU, MASKMOVQ: bytes of the first operand whose mask bit is set, to DS:[rDI]. */
@@ -452,10 +441,8 @@ insn_fn *simd_select(struct insn *insn)
 	fn = select_move(insn);
 	if (fn)
 		return fn;
-	if (simd_is_direct(row)) {
-		insn->thunk = (void *)simd_direct_get(insn, row);
-		return op_simd_direct;
-	}
+	if (simd_is_direct(row))
+		return select_direct(insn, row);
 	insn->thunk = (void *)simd_thunk_get(insn, row);
 	return op_simd;
 }

@@ -38,7 +38,7 @@ enum simd_flags {
 	SIMD_DWORD = 1 << 11,  /* 4 bytes of memory, whatever REX.W says */
 };
 
-/* Which CPUID bit an instruction needs. */
+/* Which CPUID bit an instruction needs; a bit of guest_features.simd. */
 enum simd_feature { SIMD_SSE, SIMD_SSE2, SIMD_SSE3, SIMD_SSSE3, SIMD_SSE41, SIMD_SSE42, SIMD_AES,
 		    SIMD_PCLMUL, SIMD_SHA, SIMD_MMX_BASE };
 
@@ -60,10 +60,9 @@ struct simd_call {
 	uint64_t gpr;        /* the general register operand or result */
 	uint64_t rax, rdx, rcx;
 	uint64_t arith;      /* LAHF/SETO form, SIMD_SETS_FLAGS */
-	uint32_t mxcsr;      /* guest's, exceptions masked; flags on return */
-	uint32_t host_mxcsr;
 } __attribute__((aligned(32)));
 
+/* SIMD_FP: with the guest's MXCSR loaded (cpu/interp/mxcsr.h). */
 typedef void simd_thunk(struct simd_call *call);
 
 /* Thunk for @insn (decoded) with @row. NULL: out of memory. Any thread. */
@@ -72,21 +71,15 @@ simd_thunk *simd_thunk_get(const struct insn *insn, const struct simd_row *row);
 /*
  * Vector from vectors, the usual case: works on the registers where they are. @reg: ModRM.reg's
  * vector, read and written. @rm: ModRM.rm's (written by shifts), or the memory operand, aligned.
- * @xmm0: the implicit operand. FP: @mxcsr is the guest's with all exceptions masked, flags added.
+ * @xmm0: the implicit operand.
  */
-struct simd_mxcsr {
-	uint32_t guest, host;
-};
-typedef void simd_direct(void *reg, void *rm, const void *xmm0, struct simd_mxcsr *mxcsr);
+typedef void simd_direct(void *reg, void *rm, const void *xmm0);
 bool simd_is_direct(const struct simd_row *row);
 simd_direct *simd_direct_get(const struct insn *insn, const struct simd_row *row);
 
 /* x87: @image is an FXSAVE image (aligned 16), @memory the operand's buffer. */
 typedef void x87_thunk(void *image, void *memory, uint64_t *arith);
 x87_thunk *x87_thunk_get(const struct insn *insn);
-
-/* Handlers' common first step: #UD and #NM by CR0 and CR4. */
-void simd_check(struct vcpu *cpu, const struct insn *insn, enum simd_feature feature);
 
 /* x87.c */
 insn_fn *x87_select(struct insn *insn);

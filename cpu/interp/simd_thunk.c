@@ -109,19 +109,11 @@ static void emit_simd(struct emit *e, const struct insn *insn, const void *data)
 		AT_RDI(e, "\x48\x8b", 2, rdx);
 		AT_RDI(e, "\x48\x8b", 1, rcx);
 	}
-	if (row->flags & SIMD_FP) {
-		AT_RDI(e, "\x0f\xae", 3, host_mxcsr); /* stmxcsr */
-		AT_RDI(e, "\x0f\xae", 2, mxcsr);      /* ldmxcsr */
-	}
 	/* [rdi] is the call's first field, the memory operand. */
 	emit_instruction(e, insn, row, 7);
 	if (row->flags & SIMD_SETS_FLAGS) {
 		EMIT(e, "\x9f\x0f\x90\xc0");     /* lahf; seto al */
 		AT_RDI(e, "\x66\x89", 0, arith); /* mov [rdi + arith], ax */
-	}
-	if (row->flags & SIMD_FP) {
-		AT_RDI(e, "\x0f\xae", 3, mxcsr);
-		AT_RDI(e, "\x0f\xae", 2, host_mxcsr);
 	}
 	if (row->flags & SIMD_STRING)
 		AT_RDI(e, "\x48\x89", 1, rcx);
@@ -140,7 +132,7 @@ static void emit_simd(struct emit *e, const struct insn *insn, const void *data)
 	emit_byte(e, 0xc3);
 }
 
-/* simd_direct: RDI reg, RSI rm, RDX xmm0, RCX mxcsr. */
+/* simd_direct: RDI reg, RSI rm, RDX xmm0. */
 static void emit_direct(struct emit *e, const struct insn *insn, const void *data)
 {
 	const struct simd_row *row = data;
@@ -151,13 +143,7 @@ static void emit_direct(struct emit *e, const struct insn *insn, const void *dat
 		EMIT(e, "\x0f\x10\x0e"); /* movups xmm1, [rsi] */
 	if (insn->map == 2)
 		EMIT(e, "\x0f\x10\x02"); /* movups xmm0, [rdx] */
-	if (row->flags & SIMD_FP)
-		EMIT(e, "\x0f\xae\x59\x04" /* stmxcsr [rcx + 4] */
-			"\x0f\xae\x11");   /* ldmxcsr [rcx] */
 	emit_instruction(e, insn, row, 6);
-	if (row->flags & SIMD_FP)
-		EMIT(e, "\x0f\xae\x19"       /* stmxcsr [rcx] */
-			"\x0f\xae\x51\x04"); /* ldmxcsr [rcx + 4] */
 	if (row->form == SIMD_SHIFT)
 		EMIT(e, "\x0f\x11\x0e\xc3"); /* movups [rsi], xmm1; ret */
 	else

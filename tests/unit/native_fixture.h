@@ -96,7 +96,7 @@ static inline void fixture_init(struct fixture *f)
 	f->cpu->features = (struct guest_features){
 		.popcnt = true, .movbe = true, .cmpxchg16b = true, .bmi1 = true, .bmi2 = true,
 		.lzcnt = true, .adx = true, .rdrand = true, .rdseed = true, .sse42 = true,
-		.lahf64 = true, .clflush = true, .clflushopt = true, .clwb = true,
+		.lahf64 = true, .clflush = true, .clflushopt = true, .clwb = true, .simd = UINT16_MAX,
 	};
 	f->memory = mmap(NULL, FIXTURE_BYTES, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
@@ -122,23 +122,33 @@ static inline void fixture_fini(struct fixture *f)
 	munmap(f->code, 4096);
 }
 
-/* The instruction after the one under test. */
+#define FIXTURE_INSNS 16 /* that can be executed together */
+
+/* The instruction after those under test. */
 static void fixture_stop(struct vcpu *cpu, const struct insn *insn)
 {
 	cpu->state.rip = insn->imm;
 }
 
-/* Returns the vector of the exception, or NO_FAULT. */
+/* Of one instruction, or several. Returns the vector of the exception, or NO_FAULT. */
 static inline int fixture_interpret(struct fixture *f, const uint8_t *bytes, unsigned length,
 				    const struct registers *in, struct registers *out)
 {
 	const struct decode_mode mode = { .code = 8, .stack = 8, .protected_mode = true };
 	struct vcpu *cpu = f->cpu;
-	struct insn insn[2];
+	struct insn insn[FIXTURE_INSNS + 1];
+	unsigned count = 0, offset = 0;
 
-	ck_assert_int_eq(decode(&mode, bytes, length, 0, &insn[0]), length);
-	insn[1].fn = fixture_stop;
-	insn[1].imm = length;
+	do {
+		int one = decode(&mode, bytes + offset, length - offset, offset, &insn[count]);
+
+		ck_assert_int_gt(one, 0);
+		insn[count].offset = offset;
+		offset += one;
+	} while (++count < FIXTURE_INSNS && offset < length);
+	ck_assert_uint_eq(offset, length);
+	insn[count].fn = fixture_stop;
+	insn[count].imm = length;
 	memcpy(cpu->state.gpr, in->gpr, sizeof(in->gpr));
 	rflags_set(&cpu->state, in->flags);
 	cpu->state.events.exception.pending = false;
@@ -202,7 +212,7 @@ static inline int fixture_execute(struct fixture *f, const uint8_t *bytes, unsig
 
 static inline int fixture_signal_of(int vector)
 {
-	return vector == VECTOR_DE ? SIGFPE : vector == VECTOR_UD ? SIGILL :
+	return vector == VECTOR_DE || vector == VECTOR_XM ? SIGFPE : vector == VECTOR_UD ? SIGILL :
 	       vector == NO_FAULT ? NO_FAULT : SIGSEGV;
 }
 

@@ -78,6 +78,22 @@ START_TEST(fault_comes_back_every_time)
 }
 END_TEST
 
+/* The handler that the jump leaves has a fresh MXCSR; guest code's rounding and flags go on. */
+START_TEST(mxcsr_stays)
+{
+	uint32_t rounding = 0x7fa4, after, host;
+	struct guard guard;
+	int fault;
+
+	take_page();
+	__asm__ volatile("stmxcsr %0; ldmxcsr %1" : "=m"(host) : "m"(rounding) : "memory");
+	fault = touch(page, &guard);
+	__asm__ volatile("stmxcsr %0; ldmxcsr %1" : "=m"(after) : "m"(host) : "memory");
+	ck_assert_int_eq(fault, 1);
+	ck_assert_uint_eq(after, rounding);
+}
+END_TEST
+
 START_TEST(truncated_file_comes_back)
 {
 	struct guard guard;
@@ -411,6 +427,7 @@ int main(void)
 		present_page_passes,
 		fault_comes_back_with_its_address,
 		fault_comes_back_every_time,
+		mxcsr_stays,
 		truncated_file_comes_back,
 		inner_guard_catches_and_outer_stays_armed,
 		outer_guard_catches_after_inner_left,
