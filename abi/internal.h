@@ -176,8 +176,15 @@ void vcpu_object_free(struct vcpu_object *vcpu);
 /* ---- table.c, trace.c ---- */
 const struct ioctl_row *ioctl_find(uint32_t request, enum object_kind kind);
 const struct log *object_log(const struct object *object);
-void trace_ioctl(const struct ioctl_row *row, const struct ioctl_call *call, unsigned request,
-		 long result);
+/* The argument as it was given: trace_given() in front of the call, trace_ioctl() behind it. */
+struct ioctl_trace {
+	uint64_t given[IOCTL_FIELDS_MAX];
+	bool known; /* it could be read */
+};
+void trace_given(struct ioctl_trace *trace, const struct ioctl_row *row,
+		 const struct ioctl_call *call);
+void trace_ioctl(const struct ioctl_trace *trace, const struct ioctl_row *row,
+		 const struct ioctl_call *call, unsigned request, long result);
 
 /* ---- stats.c ---- */
 ssize_t stats_read(struct stats_object *stats, struct client *client, uint64_t address,

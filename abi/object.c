@@ -175,11 +175,16 @@ long object_ioctl(struct object *object, struct client *client, unsigned request
 	uint8_t data[IOCTL_DATA_MAX] __attribute__((aligned(64)));
 	pthread_mutex_t *mutex = NULL;
 	const struct ioctl_row *row;
+	struct ioctl_trace trace;
+	bool traced;
 	long result;
 
 	if (vm && object->kind != OBJECT_STATS && !is_creator(vm, client))
 		return -EIO;
 	row = ioctl_find(request, object->kind);
+	traced = log_enabled(object_log(object), LOG_LEVEL_TRACE);
+	if (traced)
+		trace_given(&trace, row, &call);
 	if (row && row->handler) {
 		if (object->kind == OBJECT_VCPU && !row->without_lock)
 			mutex = &((struct vcpu_object *)object)->mutex;
@@ -194,8 +199,8 @@ long object_ioctl(struct object *object, struct client *client, unsigned request
 		result = object->kind == OBJECT_SYSTEM || object->kind == OBJECT_VCPU ? -EINVAL :
 											-ENOTTY;
 	}
-	if (log_enabled(object_log(object), LOG_LEVEL_TRACE))
-		trace_ioctl(row, &call, request, result);
+	if (traced)
+		trace_ioctl(&trace, row, &call, request, result);
 	return result;
 }
 

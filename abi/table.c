@@ -11,13 +11,20 @@
 /* ---- fields that the trace shows ---- */
 
 #define MEMBER_SIZE(type, member) sizeof(((type *)0)->member)
-#define DECIMAL(type, member) { #member, offsetof(type, member), MEMBER_SIZE(type, member), false }
-#define HEX(type, member) { #member, offsetof(type, member), MEMBER_SIZE(type, member), true }
+#define FIELD(type, member, hex, result)                                                           \
+	{ #member, offsetof(type, member), MEMBER_SIZE(type, member), hex, result }
+#define DECIMAL(type, member) FIELD(type, member, false, NULL)
+#define HEX(type, member) FIELD(type, member, true, NULL)
 #define FIELDS(name) static const struct ioctl_field name##_fields[]
 
-FIELDS(u64) = { { "value", 0, sizeof(uint64_t), true }, { 0 } };
+FIELDS(u64) = { { "value", 0, sizeof(uint64_t), true, NULL }, { 0 } };
 FIELDS(irq_level) = {
 	DECIMAL(struct kvm_irq_level, irq),
+	DECIMAL(struct kvm_irq_level, level),
+	{ 0 },
+};
+FIELDS(irq_status) = {
+	FIELD(struct kvm_irq_level, irq, false, "status"),
 	DECIMAL(struct kvm_irq_level, level),
 	{ 0 },
 };
@@ -258,7 +265,7 @@ const struct ioctl_row ioctl_table[] = {
 	  .section = "4.10" },
 	{ IOCTL(KVM_IRQ_LINE_STATUS), .kinds = ON(OBJECT_VM),
 	  ARGUMENT(INOUT, struct kvm_irq_level), .handler = ioctl_vm_irq_line,
-	  .fields = irq_level_fields, .section = "4.25" },
+	  .fields = irq_status_fields, .section = "4.25" },
 	{ IOCTL(KVM_IRQ_LINE), .kinds = ON(OBJECT_VM), ARGUMENT(IN, struct kvm_irq_level),
 	  .handler = ioctl_vm_irq_line, .fields = irq_level_fields, .section = "4.25" },
 	{ IOCTL(KVM_SIGNAL_MSI), .kinds = ON(OBJECT_VM), ARGUMENT(IN, struct kvm_msi),

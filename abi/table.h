@@ -39,7 +39,10 @@ struct ioctl_field {
 	uint16_t offset;
 	uint8_t size;     /* bytes: 1, 2, 4, 8 */
 	bool hex;
+	const char *result; /* what the call leaves there, when that is something else */
 };
+
+#define IOCTL_FIELDS_MAX 8 /* in a list */
 
 struct ioctl_row {
 	uint32_t request; /* full number */

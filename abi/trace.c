@@ -3,6 +3,8 @@
  * One line for each ioctl, made from the table:
  *
  *	KVM_SET_USER_MEMORY_REGION(vm=1, slot=3, flags=0x0, ...) = 0
+ *
+ * What a call changes in its argument follows an arrow: nmsrs=0->87.
  */
 #define _GNU_SOURCE /* strerrorname_np */
 #include <errno.h>
@@ -57,35 +59,74 @@ static void append_object(struct line *line, const struct object *object)
 	}
 }
 
-static uint64_t field_value(const struct ioctl_field *field, const uint8_t *data)
+static bool read_fields(const struct ioctl_row *row, const struct ioctl_call *call,
+			uint64_t value[IOCTL_FIELDS_MAX])
 {
-	uint64_t value = 0;
+	const struct ioctl_field *field;
+	unsigned i;
 
-	memcpy(&value, data + field->offset, field->size);
-	/* Descriptors are -1 when there is none, whatever the structure's type says. */
-	if (!field->hex && field->size == sizeof(int32_t))
-		return (int32_t)value;
-	return value;
+	for (i = 0, field = row->fields; field->name; i++, field++) {
+		value[i] = 0;
+		if (copy_in(call, &value[i], call->argument + field->offset, field->size))
+			return false;
+		/* Descriptors are -1 when there is none, whatever the structure's type says. */
+		if (!field->hex && field->size == sizeof(int32_t))
+			value[i] = (int32_t)value[i];
+	}
+	return true;
 }
 
-static void append_fields(struct line *line, const struct ioctl_row *row,
-			  const struct ioctl_call *call, long result)
+void trace_given(struct ioctl_trace *trace, const struct ioctl_row *row,
+		 const struct ioctl_call *call)
 {
-	uint8_t fixed[64];
-	const uint8_t *data = call->data;
-	const struct ioctl_field *field;
+	trace->known = row && row->fields && row->argument != ARGUMENT_OUT &&
+		       row->argument != ARGUMENT_VALUE && read_fields(row, call, trace->given);
+}
 
-	if (!row->fields || (row->argument == ARGUMENT_OUT && result < 0))
+static void append_value(struct line *line, const struct ioctl_field *field, uint64_t value)
+{
+	if (field->hex)
+		append(line, "0x%" PRIx64, value);
+	else
+		append(line, "%" PRId64, (int64_t)value);
+}
+
+/* Whether the call may have left something where its argument is. */
+static bool answers(const struct ioctl_row *row, long result)
+{
+	switch (row->argument) {
+	case ARGUMENT_OUT:
+	case ARGUMENT_INOUT:
+		return result >= 0;
+	case ARGUMENT_RAW: /* lengths that would have been right */
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void append_fields(struct line *line, const struct ioctl_trace *trace,
+			  const struct ioctl_row *row, const struct ioctl_call *call, long result)
+{
+	uint64_t left[IOCTL_FIELDS_MAX];
+	const struct ioctl_field *field;
+	bool answered = row->fields && answers(row, result) && read_fields(row, call, left);
+	unsigned i;
+
+	if (!trace->known && !answered)
 		return;
-	/* Variable length: the handler has its own copy. */
-	if (row->argument == ARGUMENT_RAW && row->size <= sizeof(fixed) &&
-	    !copy_in(call, fixed, call->argument, row->size))
-		data = fixed;
-	if (!data)
-		return;
-	for (field = row->fields; field->name; field++)
-		append(line, field->hex ? ", %s=0x%" PRIx64 : ", %s=%" PRId64, field->name,
-		       field_value(field, data));
+	for (i = 0, field = row->fields; field->name; i++, field++) {
+		append(line, ", %s=", field->name);
+		if (trace->known)
+			append_value(line, field, trace->given[i]);
+		if (!answered || (trace->known && !field->result && left[i] == trace->given[i]))
+			continue;
+		if (trace->known)
+			append(line, "->");
+		if (field->result)
+			append(line, "%s=", field->result);
+		append_value(line, field, left[i]);
+	}
 }
 
 static void append_result(struct line *line, const struct ioctl_row *row,
@@ -101,8 +142,8 @@ static void append_result(struct line *line, const struct ioctl_row *row,
 		append(line, " exit_reason=%u", call_vcpu(call)->run->exit_reason);
 }
 
-void trace_ioctl(const struct ioctl_row *row, const struct ioctl_call *call, unsigned request,
-		 long result)
+void trace_ioctl(const struct ioctl_trace *trace, const struct ioctl_row *row,
+		 const struct ioctl_call *call, unsigned request, long result)
 {
 	struct line line = { .length = 0 };
 
@@ -114,7 +155,7 @@ void trace_ioctl(const struct ioctl_row *row, const struct ioctl_call *call, uns
 	if (!row || row->argument == ARGUMENT_VALUE)
 		append(&line, ", 0x%lx", call->argument);
 	else
-		append_fields(&line, row, call, result);
+		append_fields(&line, trace, row, call, result);
 	append(&line, ")");
 	append_result(&line, row, call, result);
 	log_printf(object_log(call->object), LOG_LEVEL_TRACE, "%s", line.text);
