@@ -32,7 +32,11 @@ void tsc_init(struct tsc *tsc);
 uint64_t tsc_read(const struct tsc *tsc);
 uint64_t tsc_scale(const struct tsc *tsc, uint64_t host_tsc); /* without the offset */
 void tsc_write(struct tsc *tsc, uint64_t value);          /* as WRMSR of IA32_TSC */
-int tsc_set_khz(struct tsc *tsc, uint64_t khz);            /* keeps the current value; -EINVAL */
+/*
+ * KVM_SET_TSC_KHZ: -EINVAL, or what the host has counted is scaled from now on, all of it, and the
+ * offset stays: the value jumps.
+ */
+int tsc_set_khz(struct tsc *tsc, uint64_t khz);
 
 /*
  * A TSC that is set from outside the guest: by @user space or, with 0, for a new vCPU. As in KVM a

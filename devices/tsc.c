@@ -3,6 +3,7 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <time.h>
 #include <x86intrin.h>
 
@@ -20,6 +21,8 @@
 
 #define RATIO_SHIFT 48
 #define RATIO_ONE (1ull << RATIO_SHIFT)
+#define TOLERANCE_PPM 250
+#define TSC_KHZ_MAX 0x7fffffffu /* the first that is refused */
 
 /* ---- host frequency ---- */
 
@@ -130,16 +133,22 @@ void tsc_write(struct tsc *tsc, uint64_t value)
 	tsc->offset = value - tsc_scale(tsc, __rdtsc());
 }
 
+/* So near the host's frequency, the host's own will do: 250 ppm, KVM's tsc_tolerance_ppm. */
+static bool within_tolerance(uint64_t khz, uint64_t host_khz)
+{
+	return khz >= host_khz * (1000000 - TOLERANCE_PPM) / 1000000 &&
+	       khz <= host_khz * (1000000 + TOLERANCE_PPM) / 1000000;
+}
+
 int tsc_set_khz(struct tsc *tsc, uint64_t khz)
 {
 	const uint64_t host_khz = clock_host_tsc_khz();
-	const uint64_t value = tsc_read(tsc);
-	unsigned __int128 ratio = ((unsigned __int128)khz << RATIO_SHIFT) / host_khz;
 
-	if (khz > UINT32_MAX || !ratio || ratio > UINT64_MAX)
+	if (!khz || khz >= TSC_KHZ_MAX)
 		return -EINVAL;
 	tsc->khz = khz;
-	tsc->ratio = ratio;
-	tsc_write(tsc, value);
+	tsc->ratio = within_tolerance(khz, host_khz) ?
+			     RATIO_ONE :
+			     (uint64_t)(((unsigned __int128)khz << RATIO_SHIFT) / host_khz);
 	return 0;
 }

@@ -365,6 +365,42 @@ static void set_tsc_khz(void)
 	khz = XIOCTL(vcpu.fd, KVM_GET_TSC_KHZ, 0);
 	XIOCTL(vcpu.fd, KVM_SET_TSC_KHZ, khz / 2);
 	CHECK_EQ(XIOCTL(vcpu.fd, KVM_GET_TSC_KHZ, 0), khz / 2);
+	CHECK(ioctl(vcpu.fd, KVM_SET_TSC_KHZ, 0x7fffffff) == -1 && errno == EINVAL, "no EINVAL");
+	CHECK_EQ(XIOCTL(vcpu.fd, KVM_GET_TSC_KHZ, 0), khz / 2);
+	XIOCTL(vcpu.fd, KVM_SET_TSC_KHZ, 0);
+	CHECK_EQ(XIOCTL(vcpu.fd, KVM_GET_TSC_KHZ, 0), khz);
+}
+
+/* A new frequency scales all that the host has counted; the offset on top of that stays. */
+static void set_tsc_khz_keeps_the_offset(void)
+{
+	static const struct {
+		unsigned numerator, denominator; /* of the host's frequency */
+		unsigned scaled;                 /* percent */
+	} rows[] = { { 1, 2, 50 }, { 3, 1, 300 }, { 10001, 10000, 100 } };
+	uint64_t offset = 12345, khz, now, host;
+	struct kvm_device_attr attr = { .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET,
+					.addr = (uintptr_t)&offset };
+	struct vm vm;
+	struct vcpu vcpu;
+
+	vm_create(&vm);
+	VM_NEED_CAP(&vm, KVM_CAP_TSC_CONTROL);
+	vcpu_create(&vm, &vcpu, 0);
+	khz = XIOCTL(vcpu.fd, KVM_GET_TSC_KHZ, 0);
+	XIOCTL(vcpu.fd, KVM_SET_DEVICE_ATTR, &attr);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		XIOCTL(vcpu.fd, KVM_SET_TSC_KHZ, 0);
+		CHECK_EQ(msr_get(&vcpu, 0x10, &host), 1);
+		XIOCTL(vcpu.fd, KVM_SET_TSC_KHZ, khz * rows[i].numerator / rows[i].denominator);
+		XIOCTL(vcpu.fd, KVM_GET_DEVICE_ATTR, &attr);
+		CHECK_EQ(offset, 12345);
+		CHECK_EQ(msr_get(&vcpu, 0x10, &now), 1);
+		/* The second read was some time later. */
+		host = (host - offset) * rows[i].scaled / 100 + offset;
+		CHECK(now >= host - 1000 && now - host < khz * 10000, "row %zu: %llu, not %llu", i,
+		      (unsigned long long)now, (unsigned long long)host);
+	}
 }
 
 /* One MSR as a register: type 2, 64 bits, of x86. */
@@ -429,6 +465,7 @@ static const struct test_case cases[] = {
 	{ "supported_cpuid", supported_cpuid },
 	{ "tsc", tsc },
 	{ "set_tsc_khz", set_tsc_khz },
+	{ "set_tsc_khz:offset", set_tsc_khz_keeps_the_offset },
 	{ "one_reg", one_reg },
 };
 CASES_MAIN(cases)
