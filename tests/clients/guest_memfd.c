@@ -31,22 +31,6 @@ static int create_file(struct vm *vm, uint64_t size, uint64_t flags)
 	return fd < 0 ? -errno : fd;
 }
 
-static int set_slot(struct vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t size,
-		    const void *hva, int fd, uint64_t offset)
-{
-	struct kvm_userspace_memory_region2 region = {
-		.slot = slot,
-		.flags = flags,
-		.guest_phys_addr = gpa,
-		.memory_size = size,
-		.userspace_addr = (uintptr_t)hva,
-		.guest_memfd = fd,
-		.guest_memfd_offset = offset,
-	};
-
-	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION2, &region) ? errno : 0;
-}
-
 static void sizes_and_flags(void)
 {
 	struct vm vm;
@@ -209,7 +193,7 @@ static void binding(void)
 	fd = create_file(&vm, FILE_BYTES, 0);
 	plain = open("/dev/zero", O_RDWR);
 #define SLOT(vm, slot, flags, gpa, size, fd, offset)                                               \
-	set_slot(vm, slot, KVM_MEM_GUEST_MEMFD | (flags), gpa, size, memory, fd, offset)
+	-vm_set_slot2(vm, slot, KVM_MEM_GUEST_MEMFD | (flags), gpa, size, memory, fd, offset)
 	CHECK_EQ(SLOT(&vm, 1, KVM_MEM_LOG_DIRTY_PAGES, SLOT_AT, PAGE, fd, 0), EINVAL);
 	CHECK_EQ(SLOT(&vm, 1, KVM_MEM_READONLY, SLOT_AT, PAGE, fd, 0), EINVAL);
 	CHECK_EQ(SLOT(&vm, 1, 0, SLOT_AT, PAGE, -1, 0), EBADF);
@@ -228,7 +212,7 @@ static void binding(void)
 	/* Immutable. */
 	CHECK_EQ(SLOT(&vm, 1, 0, SLOT_AT, 4 * PAGE, fd, 4 * PAGE), EINVAL);
 	CHECK_EQ(SLOT(&vm, 1, 0, SLOT_AT + 4 * PAGE, 4 * PAGE, fd, 4 * PAGE), EINVAL);
-	CHECK_EQ(set_slot(&vm, 1, 0, SLOT_AT + 4 * PAGE, 4 * PAGE, memory, 0, 0), EINVAL);
+	CHECK_EQ(-vm_set_slot2(&vm, 1, 0, SLOT_AT + 4 * PAGE, 4 * PAGE, memory, 0, 0), EINVAL);
 	/* Neither guest addresses nor offsets are in two slots. */
 	CHECK_EQ(SLOT(&vm, 2, 0, SLOT_AT + PAGE, PAGE, fd, 0), EEXIST);
 	CHECK_EQ(SLOT(&vm, 2, 0, SLOT_AT + 4 * PAGE, PAGE, fd, 7 * PAGE), EINVAL);
@@ -251,8 +235,8 @@ static void default_vm(void)
 	VM_NEED_CAP(&vm, KVM_CAP_USER_MEMORY2);
 	if (vm_cap(&vm, KVM_CAP_GUEST_MEMFD))
 		case_skip("guest_memfd for default VMs");
-	CHECK_EQ(set_slot(&vm, 1, KVM_MEM_GUEST_MEMFD, SLOT_AT, PAGE, memory,
-			  create_file(&vm, PAGE, 0), 0),
+	CHECK_EQ(-vm_set_slot2(&vm, 1, KVM_MEM_GUEST_MEMFD, SLOT_AT, PAGE, memory,
+			       create_file(&vm, PAGE, 0), 0),
 		 EINVAL);
 }
 
@@ -265,8 +249,8 @@ static void outlives_its_vm(void)
 
 	create_vm(&vm, KVM_X86_SW_PROTECTED_VM);
 	fd = create_file(&vm, FILE_BYTES, 0);
-	CHECK_EQ(set_slot(&vm, 1, KVM_MEM_GUEST_MEMFD, SLOT_AT, FILE_BYTES, pages_alloc(FILE_BYTES),
-			  fd, 0),
+	CHECK_EQ(-vm_set_slot2(&vm, 1, KVM_MEM_GUEST_MEMFD, SLOT_AT, FILE_BYTES,
+			       pages_alloc(FILE_BYTES), fd, 0),
 		 0);
 	close(vm.fd);
 	close(vm.kvm);
@@ -286,11 +270,11 @@ static void many_files(void)
 	for (int i = 0; i < 3000; i++) {
 		fd = create_file(&vm, FILE_BYTES, 0);
 		CHECK(fd >= 0, "file %d: %s", i, strerror(-fd));
-		CHECK_EQ(set_slot(&vm, 1, KVM_MEM_GUEST_MEMFD, SLOT_AT, FILE_BYTES,
-				  (void *)(uintptr_t)0x10000, fd, 0),
+		CHECK_EQ(-vm_set_slot2(&vm, 1, KVM_MEM_GUEST_MEMFD, SLOT_AT, FILE_BYTES,
+				       (void *)(uintptr_t)0x10000, fd, 0),
 			 0);
 		close(fd);
-		CHECK_EQ(set_slot(&vm, 1, 0, 0, 0, NULL, 0, 0), 0);
+		CHECK_EQ(-vm_set_slot2(&vm, 1, 0, 0, 0, NULL, 0, 0), 0);
 	}
 	CHECK_EQ(fd, first);
 }

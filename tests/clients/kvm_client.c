@@ -186,6 +186,22 @@ int vm_set_slot(struct vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa, uint
 	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region) ? -errno : 0;
 }
 
+int vm_set_slot2(struct vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t bytes,
+		 const void *hva, int fd, uint64_t offset)
+{
+	struct kvm_userspace_memory_region2 region = {
+		.slot = slot,
+		.flags = flags,
+		.guest_phys_addr = gpa,
+		.memory_size = bytes,
+		.userspace_addr = (uintptr_t)hva,
+		.guest_memfd = fd,
+		.guest_memfd_offset = offset,
+	};
+
+	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION2, &region) ? -errno : 0;
+}
+
 static void put64(struct vm *vm, uint64_t gpa, uint64_t value)
 {
 	memcpy(vm->ram + gpa, &value, sizeof(value));

@@ -138,6 +138,9 @@ void vm_destroy(struct vm *vm);
 /* Sets a slot; returns 0 or -errno. */
 int vm_set_slot(struct vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t bytes,
 		void *hva);
+/* The same with KVM_SET_USER_MEMORY_REGION2: a guest_memfd and the offset in it. */
+int vm_set_slot2(struct vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t bytes,
+		 const void *hva, int fd, uint64_t offset);
 void *pages_alloc(size_t bytes);
 void vm_load(struct vm *vm, uint64_t gpa, const uint8_t *code, const uint8_t *end);
 /* Fills gate @vector (DPL 3) for @mode; the handler runs in the mode's ring 0 code segment. */

@@ -29,22 +29,6 @@ struct protected
 	int file;
 };
 
-static int set_slot(struct vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t size,
-		    const void *hva, int fd, uint64_t offset)
-{
-	struct kvm_userspace_memory_region2 region = {
-		.slot = slot,
-		.flags = flags,
-		.guest_phys_addr = gpa,
-		.memory_size = size,
-		.userspace_addr = (uintptr_t)hva,
-		.guest_memfd = fd,
-		.guest_memfd_offset = offset,
-	};
-
-	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION2, &region) ? errno : 0;
-}
-
 static int set_attributes(struct vm *vm, uint64_t gpa, uint64_t size, uint64_t attributes)
 {
 	struct kvm_memory_attributes args = {
@@ -71,7 +55,8 @@ static void boot(struct protected *p)
 	CHECK_EQ(-vm_set_slot(vm, 0, 0, 0, RAM_BYTES, vm->ram), 0);
 	p->file = XIOCTL(vm->fd, KVM_CREATE_GUEST_MEMFD, &create);
 	p->memory = pages_alloc(SLOT_BYTES);
-	CHECK_EQ(set_slot(vm, 1, KVM_MEM_GUEST_MEMFD, SLOT_AT, SLOT_BYTES, p->memory, p->file, 0),
+	CHECK_EQ(-vm_set_slot2(vm, 1, KVM_MEM_GUEST_MEMFD, SLOT_AT, SLOT_BYTES, p->memory, p->file,
+			       0),
 		 0);
 	vcpu_create(vm, &p->vcpu, 0);
 }
@@ -316,10 +301,10 @@ static void second_ioctl(void)
 	args.offset = 3 * PAGE;
 	args.size = PAGE;
 	args.attributes = PRIVATE;
-	CHECK_EQ(set_slot(&p.vm, 1, 0, 0, 0, NULL, 0, 0), 0);
+	CHECK_EQ(-vm_set_slot2(&p.vm, 1, 0, 0, 0, NULL, 0, 0), 0);
 	XIOCTL(p.file, KVM_SET_MEMORY_ATTRIBUTES2, &args);
-	CHECK_EQ(set_slot(&p.vm, 2, KVM_MEM_GUEST_MEMFD, SLOT_AT + 0x1000000, 4 * PAGE, p.memory,
-			  p.file, 2 * PAGE),
+	CHECK_EQ(-vm_set_slot2(&p.vm, 2, KVM_MEM_GUEST_MEMFD, SLOT_AT + 0x1000000, 4 * PAGE,
+			       p.memory, p.file, 2 * PAGE),
 		 0);
 	CHECK_EQ(guest_read(&p.vcpu, SLOT_AT + 0x1000000), 0x11111111);
 	CHECK_EQ(guest_read(&p.vcpu, SLOT_AT + 0x1001000), 0);

@@ -65,7 +65,7 @@ struct batch {
 	struct sequence sequence[SEQUENCES_MAX];
 };
 
-/* ---- generate.c ---- */
+/* ---- generate.c, sequences.c ---- */
 
 void generate_init(void);
 /* @mode: MODES for one that the seed chooses. */

@@ -59,45 +59,23 @@ static void try_encoding(struct fixture *f, unsigned map, unsigned opcode, unsig
 		compare(f, bytes, length, &in, &vectors);
 }
 
-static void run_map(unsigned map)
+static void run_map(unsigned map, struct fixture *f)
 {
-	struct fixture f;
 	unsigned opcode, bits, round;
 
-	fixture_init(&f);
-	f.cpu->state.cr4 |= CR4_OSXSAVE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-	f.cpu->state.xcr0 = 7;
-	f.cpu->features.avx = true;
-	f.cpu->features.avx2 = __builtin_cpu_supports("avx2");
-	f.cpu->features.fma = __builtin_cpu_supports("fma");
-	f.cpu->features.f16c = __builtin_cpu_supports("f16c");
-	f.cpu->features.aes = __builtin_cpu_supports("aes");
-	f.cpu->features.pclmul = __builtin_cpu_supports("pclmul");
+	f->cpu->features.avx2 = __builtin_cpu_supports("avx2");
+	f->cpu->features.fma = __builtin_cpu_supports("fma");
+	f->cpu->features.f16c = __builtin_cpu_supports("f16c");
+	f->cpu->features.aes = __builtin_cpu_supports("aes");
+	f->cpu->features.pclmul = __builtin_cpu_supports("pclmul");
 	for (opcode = 0; opcode < 256; opcode++)
 		for (bits = 0; bits < 32; bits++)
 			for (round = 0; round < ROUNDS; round++)
-				try_encoding(&f, map, opcode, bits & 3, bits >> 2 & 1,
+				try_encoding(f, map, opcode, bits & 3, bits >> 2 & 1,
 					     bits >> 3 & 1, bits >> 4);
-	fixture_fini(&f);
 }
 
-START_TEST(map_0f)
-{
-	run_map(1);
-}
-END_TEST
-
-START_TEST(map_0f38)
-{
-	run_map(2);
-}
-END_TEST
-
-START_TEST(map_0f3a)
-{
-	run_map(3);
-}
-END_TEST
+MAP_TESTS(run_map)
 
 /* Which of the state's switches makes AVX valid. */
 START_TEST(needs_state)
@@ -145,10 +123,10 @@ START_TEST(masked_elements_do_not_fault)
 	struct fixture f;
 	unsigned i;
 
-	fixture_init(&f);
-	f.cpu->state.cr4 = CR4_OSXSAVE;
-	f.cpu->state.xcr0 = 7;
-	f.cpu->features.avx = f.cpu->features.avx2 = true;
+	if (!__builtin_cpu_supports("avx2"))
+		return;
+	vector_init(&f);
+	f.cpu->features.avx2 = true;
 	in.gpr[GPR_RSI] = (uintptr_t)f.memory + FIXTURE_BYTES - 8;
 	memset(vectors.ymm[0], 0xff, 8);
 	memset(f.memory + FIXTURE_BYTES - 8, 0x5a, 8);
@@ -162,25 +140,13 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("cpu/interp/avx");
-	TCase *tcase = tcase_create("avx");
-	SRunner *runner;
-	int failed;
+	const TTest *const tests[] = {
+		map_0f,
+		map_0f38,
+		map_0f3a,
+		needs_state,
+		masked_elements_do_not_fault,
+	};
 
-	/* The host is the reference. */
-	if (!__builtin_cpu_supports("avx"))
-		return 77;
-	tcase_set_timeout(tcase, 110);
-	tcase_add_test(tcase, map_0f);
-	tcase_add_test(tcase, map_0f38);
-	tcase_add_test(tcase, map_0f3a);
-	tcase_add_test(tcase, needs_state);
-	if (__builtin_cpu_supports("avx2"))
-		tcase_add_test(tcase, masked_elements_do_not_fault);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return vector_main("cpu/interp/avx", tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -85,12 +85,9 @@ static void run_both(uint32_t unmasked)
 	struct vectors vectors, start;
 	struct fixture f;
 
-	fixture_init(&f);
+	vector_init(&f);
 	running = &f;
 	sigaction(SIGFPE, &action, NULL);
-	f.cpu->state.cr4 |= CR4_OSXSAVE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-	f.cpu->state.xcr0 = 7;
-	f.cpu->features.avx = true;
 	for (round = 0; round < ROUNDS; round++) {
 		struct registers in, out = { 0 };
 		uint8_t bytes[64];
@@ -167,21 +164,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("cpu/interp/mxcsr");
-	TCase *tcase = tcase_create("mxcsr");
-	SRunner *runner;
-	int failed;
+	const TTest *const tests[] = {
+		masked,
+		unmasked,
+	};
 
-	/* The host is the reference. */
-	if (!__builtin_cpu_supports("avx"))
-		return 77;
-	tcase_set_timeout(tcase, 60);
-	tcase_add_test(tcase, masked);
-	tcase_add_test(tcase, unmasked);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return vector_main("cpu/interp/mxcsr", tests, sizeof(tests) / sizeof(tests[0]));
 }

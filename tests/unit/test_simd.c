@@ -44,37 +44,17 @@ static void try_encoding(struct fixture *f, unsigned map, uint8_t prefix, unsign
 		compare(f, bytes, length, &in, &vectors);
 }
 
-static void run_map(unsigned map)
+static void run_map(unsigned map, struct fixture *f)
 {
-	struct fixture f;
 	unsigned opcode, prefix, round;
 
-	fixture_init(&f);
-	f.cpu->state.cr4 |= CR4_OSXSAVE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 	for (opcode = 0; opcode < 256; opcode++)
 		for (prefix = 0; prefix < sizeof(prefix_bytes); prefix++)
 			for (round = 0; round < ROUNDS; round++)
-				try_encoding(&f, map, prefix_bytes[prefix], opcode, round & 1);
-	fixture_fini(&f);
+				try_encoding(f, map, prefix_bytes[prefix], opcode, round & 1);
 }
 
-START_TEST(map_0f)
-{
-	run_map(1);
-}
-END_TEST
-
-START_TEST(map_0f38)
-{
-	run_map(2);
-}
-END_TEST
-
-START_TEST(map_0f3a)
-{
-	run_map(3);
-}
-END_TEST
+MAP_TESTS(run_map)
 
 /* 1.0 / 0.0 with that exception unmasked: #XM, and the destination is as before. */
 START_TEST(unmasked_exception)
@@ -97,23 +77,12 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("cpu/interp/simd");
-	TCase *tcase = tcase_create("simd");
-	SRunner *runner;
-	int failed;
+	const TTest *const tests[] = {
+		map_0f,
+		map_0f38,
+		map_0f3a,
+		unmasked_exception,
+	};
 
-	/* The fixture keeps whole YMM registers. */
-	if (!__builtin_cpu_supports("avx"))
-		return 77;
-	tcase_set_timeout(tcase, 110);
-	tcase_add_test(tcase, map_0f);
-	tcase_add_test(tcase, map_0f38);
-	tcase_add_test(tcase, map_0f3a);
-	tcase_add_test(tcase, unmasked_exception);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return vector_main("cpu/interp/simd", tests, sizeof(tests) / sizeof(tests[0]));
 }

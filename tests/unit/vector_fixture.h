@@ -155,4 +155,50 @@ static inline bool accepted(const uint8_t *bytes, unsigned length)
 	return insn.fn != op_ud;
 }
 
+/* A fixture with the SSE and AVX state of a vCPU whose system uses it. */
+static inline void vector_init(struct fixture *f)
+{
+	fixture_init(f);
+	f->cpu->state.cr4 |= CR4_OSXSAVE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+	f->cpu->state.xcr0 = 7;
+	f->cpu->features.avx = true;
+}
+
+/* A test for each opcode map with legacy and VEX encodings: @run(map, fixture). */
+#define MAP_TEST(name, number, run)                                                                \
+	START_TEST(name)                                                                           \
+	{                                                                                          \
+		struct fixture f;                                                                  \
+                                                                                                   \
+		vector_init(&f);                                                                   \
+		run(number, &f);                                                                   \
+		fixture_fini(&f);                                                                  \
+	}                                                                                          \
+	END_TEST
+#define MAP_TESTS(run)                                                                             \
+	MAP_TEST(map_0f, 1, run)                                                                   \
+	MAP_TEST(map_0f38, 2, run)                                                                 \
+	MAP_TEST(map_0f3a, 3, run)
+
+/* Runs @tests; returns main()'s value. The host is the reference and must have AVX. */
+static inline int vector_main(const char *name, const TTest *const *tests, size_t count)
+{
+	Suite *suite = suite_create(name);
+	TCase *tcase = tcase_create("vectors");
+	SRunner *runner;
+	int failed;
+
+	if (!__builtin_cpu_supports("avx"))
+		return 77;
+	tcase_set_timeout(tcase, 110);
+	for (size_t i = 0; i < count; i++)
+		tcase_add_test(tcase, tests[i]);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 #endif
