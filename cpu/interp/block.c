@@ -298,12 +298,14 @@ static bool verify(struct vcpu *cpu, struct block *block)
 	return true;
 }
 
-bool block_recheck(struct vcpu *cpu, struct block *block, uint64_t linear)
+bool block_recheck(struct vcpu *cpu, const struct jump *jump)
 {
+	struct block *block = jump->block;
+
 	cpu->insn_now = NULL;
 	/* A limit of CS that matters may have changed as well. */
 	return !cpu->interp->mode.check && !block->host2 &&
-	       mmu_lookup(&cpu->mmu, linear, 1, ACCESS_EXEC, cpu->code_mode) == block->host &&
+	       mmu_lookup(&cpu->mmu, jump->linear, 1, ACCESS_EXEC, cpu->code_mode) == block->host &&
 	       verify(cpu, block);
 }
 

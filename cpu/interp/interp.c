@@ -198,6 +198,20 @@ static void run_alone(struct vcpu *cpu)
 		event_raise_debug(cpu, interp->watch_hits);
 }
 
+/* @jump leads to the block at state.rip, which is at @linear. False: kicked meanwhile. */
+static bool jump_fill(struct vcpu *cpu, struct jump *jump, uint64_t linear)
+{
+	struct block *block = block_find(cpu);
+
+	if (!block)
+		return false;
+	jump->linear = linear;
+	jump->key = cpu->interp->key;
+	jump->stamp = cpu->mmu.epoch + cpu->interp->code_epoch;
+	jump->block = block;
+	return true;
+}
+
 /* Whether the engine executed something of @block itself. */
 static bool ask_engine(struct vcpu *cpu, struct block *block)
 {
@@ -271,20 +285,17 @@ static enum engine_reason interp_run(struct vcpu *cpu, bool single)
 		}
 		jump = &interp->jump[(linear ^ linear >> JUMP_CACHE_BITS) &
 				     ((1u << JUMP_CACHE_BITS) - 1)];
-		block = jump->block;
-		if (unlikely(jump->linear != linear || jump->key != interp->key ||
-			     jump->stamp != cpu->mmu.epoch + interp->code_epoch)) {
-			if (jump->linear != linear || jump->key != interp->key || !block ||
-			    !block_recheck(cpu, block, linear)) {
-				block = block_find(cpu);
-				if (!block)
-					break;
-			}
-			jump->linear = linear;
-			jump->key = interp->key;
-			jump->stamp = cpu->mmu.epoch + interp->code_epoch;
-			jump->block = block;
+		/* An empty entry's key is no mode's. */
+		if (unlikely(jump->linear != linear || jump->key != interp->key)) {
+			if (!jump_fill(cpu, jump, linear))
+				break;
+		} else if (unlikely(jump->stamp != cpu->mmu.epoch + interp->code_epoch)) {
+			if (block_recheck(cpu, jump))
+				jump->stamp = cpu->mmu.epoch + interp->code_epoch;
+			else if (!jump_fill(cpu, jump, linear))
+				break;
 		}
+		block = jump->block;
 		if (unlikely(!--block->heat) && cpu->engine->hot && !cpu->bus_lock_exit &&
 		    ask_engine(cpu, block))
 			continue;

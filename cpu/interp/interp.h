@@ -92,10 +92,10 @@ void block_cache_clear(struct interp *interp);
 /* The block at state.rip, verified; does not return when the fetch faults. NULL: kicked meanwhile. */
 struct block *block_find(struct vcpu *cpu);
 /*
- * Whether @block, that was at @linear in the same mode before translations or epochs changed, still
- * is what block_find() would find there. False: ask it.
+ * Whether @jump, which is of this mode but from before translations or epochs changed, still leads to
+ * what block_find() would find. False: ask it.
  */
-bool block_recheck(struct vcpu *cpu, struct block *block, uint64_t linear);
+bool block_recheck(struct vcpu *cpu, const struct jump *jump);
 /* One freshly decoded instruction at state.rip. */
 struct block *block_alone(struct vcpu *cpu);
 
