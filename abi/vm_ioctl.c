@@ -18,6 +18,8 @@ static void vcpu_publish(struct vm_object *vm, struct vcpu_object *vcpu)
 	vcpu->vcpu->index = index;
 	atomic_store(&vm->vm->vcpus[index], vcpu->vcpu);
 	atomic_store(&vm->vm->vcpu_count, index + 1);
+	/* Who changed the slots before this did not reach it. */
+	atomic_fetch_or(&vcpu->vcpu->requests, VCPU_REQUEST_SLOTS);
 	if (vcpu->mirror.ring)
 		bus_add_coalesced_mirror(vm->vm->bus, &vcpu->mirror);
 	vcpu->next = vm->vcpus;

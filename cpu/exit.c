@@ -120,31 +120,41 @@ void exit_translation_fault(struct vcpu *vcpu, const struct mmu_result *result)
 		vcpu->run_error = -EHWPOISON;
 }
 
+/* The guest page that @slot shows of the host page at @hva, and whether it is private. */
+static bool slot_shows(const struct memslot *slot, const uint8_t *hva, uint64_t *gpa, bool *private)
+{
+	const uint8_t *hidden = slot->private ? slot->private->hva : NULL;
+
+	*private = hidden && hva >= hidden && (uint64_t)(hva - hidden) < slot->size;
+	if (!*private && (hva < slot->hva || (uint64_t)(hva - slot->hva) >= slot->size))
+		return false;
+	*gpa = (slot->gpa + (uint64_t)(hva - (*private ? hidden : slot->hva))) & GUEST_PAGE_MASK;
+	return true;
+}
+
 void exit_host_fault(struct vcpu *vcpu, const uint8_t *hva, int si_code)
 {
 	const struct memslots *slots = vcpu->mmu.slots;
+	const struct memslot *slot = NULL;
+	bool private = false;
+	uint64_t gpa;
 	unsigned i;
 
-	for (i = 0; i < slots->count; i++) {
-		const struct memslot *slot = &slots->slot[i];
-
-		const uint8_t *private = slot->private ? slot->private->hva : NULL;
-		bool in_private = private && hva >= private &&
-				  (uint64_t)(hva - private) < slot->size;
-
-		if (in_private || (hva >= slot->hva && (uint64_t)(hva - slot->hva) < slot->size)) {
-			uint64_t offset = hva - (in_private ? private : slot->hva);
-
-			exit_memory_fault(vcpu, (slot->gpa + offset) & GUEST_PAGE_MASK,
-					  GUEST_PAGE_SIZE,
-					  in_private ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0);
-			if (si_code == BUS_MCEERR_AR)
-				vcpu->run_error = -EHWPOISON;
-			return;
-		}
-	}
-	/* Not guest memory: kvm_run itself was unmapped under us. */
+	/* A host page may be shown at several addresses: the TLB knows which one was used. */
+	if (mmu_find_gpa(&vcpu->mmu, hva, &gpa))
+		slot = memslots_lookup(slots, vcpu->mmu.as, gpa);
+	if (slot && !slot_shows(slot, hva, &gpa, &private))
+		slot = NULL;
+	for (i = 0; !slot && i < slots->count; i++)
+		if (slot_shows(&slots->slot[i], hva, &gpa, &private))
+			slot = &slots->slot[i];
+	/* If it is not guest memory, then kvm_run itself was unmapped under us. */
 	vcpu->run_error = -EFAULT;
+	if (!slot)
+		return;
+	exit_memory_fault(vcpu, gpa, GUEST_PAGE_SIZE, private ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0);
+	if (si_code == BUS_MCEERR_AR)
+		vcpu->run_error = -EHWPOISON;
 }
 
 void exit_dirty_ring_full(struct vcpu *vcpu)

@@ -94,10 +94,14 @@ static void process_requests(struct vcpu *vcpu)
 	unsigned requests;
 
 	atomic_store(&vcpu->exit_request, 0);
-	requests = atomic_load(&vcpu->requests);
-	if (!requests)
+	if (!atomic_load(&vcpu->requests))
 		return;
-	/* Effects first, then the acknowledgement that vcpu_request_and_wait() looks for. */
+	/*
+	 * Taken first: who asks again while they are served means something newer, the next change
+	 * of the slots above all. Nobody takes this for the effect (vcpu_request_and_wait()): until
+	 * that is there the vCPU is outside guest code. What becomes an exit stays until then.
+	 */
+	requests = atomic_fetch_and(&vcpu->requests, EXIT_REQUESTS);
 	if (requests & VCPU_REQUEST_SLOTS) {
 		mmu_reload_slots(&vcpu->mmu);
 		interp_forget_code(vcpu);
@@ -110,8 +114,6 @@ static void process_requests(struct vcpu *vcpu)
 		mmu_flush_writes(&vcpu->mmu);
 	if (requests & VCPU_REQUEST_VERIFY_CODE)
 		vcpu->engine->verify_code(vcpu);
-	/* What becomes an exit stays until then. */
-	atomic_fetch_and(&vcpu->requests, ~(requests & ~EXIT_REQUESTS));
 	if (requests & VCPU_REQUEST_CLOCK)
 		vcpu_update_clock(vcpu);
 	if (requests & VCPU_REQUEST_TRIPLE_FAULT)

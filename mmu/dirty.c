@@ -11,13 +11,13 @@
 #include <errno.h>
 #include <string.h>
 
-struct page_array *dirty_array_create(const struct memory *memory, size_t pages)
+struct page_array *dirty_array_create(const struct memory *memory, size_t pages, bool shown)
 {
 	const uint64_t all = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
 	struct page_array *array = page_array_create(dirty_bitmap_bytes(pages));
 	uint64_t *word;
 
-	if (!array || memory->dirty_rings || (memory->manual_dirty_log & all) != all)
+	if (!array || !shown || (memory->manual_dirty_log & all) != all)
 		return array;
 	word = (void *)array->data;
 	memset(word, 0xff, pages / 64 * 8);

@@ -22,9 +22,12 @@ bool dirty_ring_push(struct dirty_ring *ring, uint32_t slot, uint64_t page)
 		return false;
 	entry->slot = slot;
 	entry->offset = page;
-	/* The flag says that the rest is there. */
+	/*
+	 * The flag says that the rest is there. Whoever sees it may have the entry reset at once, so
+	 * it counts as handed out before.
+	 */
+	atomic_store_explicit(&ring->dirtied, at + 1, memory_order_relaxed);
 	__atomic_store_n(&entry->flags, KVM_DIRTY_GFN_F_DIRTY, __ATOMIC_RELEASE);
-	atomic_store_explicit(&ring->dirtied, at + 1, memory_order_release);
 	return true;
 }
 

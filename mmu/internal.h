@@ -96,8 +96,11 @@ static inline size_t dirty_bitmap_bytes(size_t pages)
 
 /* ---- Dirty state (dirty.c) ---- */
 
-/* A new bitmap for a slot of @pages pages, all set when the client asked for that. */
-struct page_array *dirty_array_create(const struct memory *memory, size_t pages);
+/*
+ * A new bitmap for a slot of @pages pages. @shown: to the client, as its dirty log; all set when it
+ * asked for that.
+ */
+struct page_array *dirty_array_create(const struct memory *memory, size_t pages, bool shown);
 /* Sets the dirty bit of the page at @gpa, for the vCPU with @ring (NULL: for nobody). */
 void memslot_mark_dirty(const struct memslot *slot, uint64_t gpa, struct dirty_ring *ring);
 
@@ -130,6 +133,8 @@ enum { RIGHT_READ = 1, RIGHT_WRITE = 2, RIGHT_EXEC = 4 };
 /* Enters the page of @gva for @mode with @rights; @page_shift: size of the guest's mapping. */
 void tlb_fill(struct mmu *mmu, enum tlb_mode mode, uint64_t gva, const uint8_t *hva,
 	      unsigned rights, unsigned page_shift);
+/* Number of linear pages whose valid entries lead to the host page of @hva, and one of them. */
+unsigned tlb_find(const struct mmu *mmu, const uint8_t *hva, uint64_t *gva);
 /* Drops the write right of every entry that leads to the host page of @hva. */
 void tlb_drop_writes_to(struct mmu *mmu, const uint8_t *hva);
 

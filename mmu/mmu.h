@@ -153,6 +153,12 @@ enum mmu_status mmu_translate(struct mmu *mmu, uint64_t gva, enum access access,
 bool mmu_probe(struct mmu *mmu, uint64_t gva, uint64_t *gpa, bool *writable, bool *user);
 
 /*
+ * The guest address by which the host page of @hva, which went away under an access, was used: how
+ * many translations lead there, and where the first of them goes. 0: none is left.
+ */
+unsigned mmu_find_gpa(struct mmu *mmu, const uint8_t *hva, uint64_t *gpa);
+
+/*
  * Before code of the page at @gpa is decoded (or verified): sets its code mark and, if it was not
  * set, takes the write right away from every TLB of the VM. False: not RAM. If the page is written
  * before this returns, the listener's code_written() is called and the mark is gone again: the

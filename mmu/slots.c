@@ -264,25 +264,26 @@ static int region_check(const struct memory *memory, const struct memory_region 
 static int memslot_init_arrays(const struct memory *memory, struct memslot *slot,
 			       const struct memslot *old)
 {
-	slot->code_array = old ? page_array_get(old->code_array)
-			       : page_array_create(memslot_pages(slot));
+	slot->code_array = old ? page_array_get(old->code_array) :
+				 page_array_create(memslot_pages(slot));
 	if (!slot->code_array)
 		return -ENOMEM;
 	slot->code = (void *)slot->code_array->data;
 
 	if (!(slot->flags & KVM_MEM_LOG_DIRTY_PAGES))
 		return 0;
-	slot->dirty_array = old && old->dirty_array
-				    ? page_array_get(old->dirty_array)
-				    : dirty_array_create(memory, memslot_pages(slot));
+	slot->dirty_array =
+		old && old->dirty_array ?
+			page_array_get(old->dirty_array) :
+			dirty_array_create(memory, memslot_pages(slot), !memory->dirty_rings);
 	if (!slot->dirty_array)
 		goto no_memory;
 	slot->dirty = (void *)slot->dirty_array->data;
 	if (!memory->ring_bitmap)
 		return 0;
-	slot->log_array = old && old->log_array
-				  ? page_array_get(old->log_array)
-				  : page_array_create(dirty_bitmap_bytes(memslot_pages(slot)));
+	slot->log_array = old && old->log_array ?
+				  page_array_get(old->log_array) :
+				  dirty_array_create(memory, memslot_pages(slot), true);
 	if (!slot->log_array)
 		goto no_memory;
 	slot->log = (void *)slot->log_array->data;

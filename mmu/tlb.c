@@ -143,6 +143,33 @@ void tlb_fill(struct mmu *mmu, enum tlb_mode mode, uint64_t gva, const uint8_t *
 	mmu->fills++;
 }
 
+static bool tag_leads_to(const struct mmu *mmu, const struct tlb_entry *entry, uint64_t tag,
+			 uint64_t host_page)
+{
+	return (tag & ~GUEST_PAGE_MASK) == mmu->generation &&
+	       (tag & GUEST_PAGE_MASK) + entry->addend == host_page;
+}
+
+unsigned tlb_find(const struct mmu *mmu, const uint8_t *hva, uint64_t *gva)
+{
+	const uint64_t host_page = (uintptr_t)hva & GUEST_PAGE_MASK;
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < TLB_MODES * TLB_SIZE; i++) {
+		const struct tlb_entry *entry = &mmu->tlb[i / TLB_SIZE][i % TLB_SIZE];
+		uint64_t page = host_page - entry->addend;
+
+		if (!tag_leads_to(mmu, entry, entry->read, host_page) &&
+		    !tag_leads_to(mmu, entry, entry->write, host_page) &&
+		    !tag_leads_to(mmu, entry, entry->exec, host_page))
+			continue;
+		if (!found || page != *gva)
+			found++;
+		*gva = page;
+	}
+	return found;
+}
+
 /* ---- Paging state --------------------------------------------------------------------------- */
 
 #define CR0_FLUSH (1ull << 31 | 1ull << 16) /* PG, WP */

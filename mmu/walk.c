@@ -460,3 +460,12 @@ bool mmu_probe(struct mmu *mmu, uint64_t gva, uint64_t *gpa, bool *writable, boo
 	*user = walk.granted & ENTRY_U;
 	return true;
 }
+
+unsigned mmu_find_gpa(struct mmu *mmu, const uint8_t *hva, uint64_t *gpa)
+{
+	bool writable, user;
+	uint64_t gva;
+	unsigned found = tlb_find(mmu, hva, &gva);
+
+	return found && mmu_probe(mmu, gva, gpa, &writable, &user) ? found : 0;
+}

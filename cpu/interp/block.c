@@ -194,6 +194,14 @@ static int decode_one(struct vcpu *cpu, uint64_t linear, struct mmu_result *firs
 		event_raise(cpu, VECTOR_GP, true, 0);
 		fetch_fault(cpu);
 	}
+	/*
+	 * Marking the first page may have waited for other vCPUs, and so counted as outside guest
+	 * code: what the slots were before must not be walked through any more.
+	 */
+	if (mark && atomic_load(&cpu->requests) & VCPU_REQUEST_SLOTS) {
+		cpu->interp->reason = ENGINE_KICKED;
+		siglongjmp(cpu->interp->env, INTERP_REASON);
+	}
 	linear += on_page;
 	if (cpu->interp->mode.code == 8)
 		check_canonical(cpu, linear);

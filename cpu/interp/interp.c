@@ -230,6 +230,7 @@ static enum engine_reason interp_run(struct vcpu *cpu, bool single)
 	struct guard guard;
 	struct block *block;
 	unsigned trust;
+	uint64_t gpa;
 	int how;
 
 	if (guard_enter(&guard)) {
@@ -242,6 +243,14 @@ static enum engine_reason interp_run(struct vcpu *cpu, bool single)
 		interp->alone = false;
 		cpu->rmw_pending = false;
 		mxcsr_release(cpu);
+		/* Several addresses lead to the page: only the one that is used comes back. */
+		if (!interp->faulted &&
+		    mmu_find_gpa(&cpu->mmu, (const uint8_t *)guard.address, &gpa) > 1) {
+			interp->faulted = true;
+			mmu_flush(&cpu->mmu);
+			return ENGINE_EXCEPTION;
+		}
+		interp->faulted = false;
 		exit_host_fault(cpu, (const uint8_t *)guard.address, guard.code);
 		return ENGINE_ERROR;
 	}
@@ -309,6 +318,7 @@ out:
 	mxcsr_release(cpu);
 	guard_leave(&guard);
 	cpu->insn_now = NULL;
+	interp->faulted = false;
 	return reason;
 }
 

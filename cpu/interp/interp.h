@@ -46,6 +46,7 @@ struct interp {
 	sigjmp_buf env;
 	enum engine_reason reason;
 	bool alone;          /* the current instruction runs alone */
+	bool faulted;        /* it runs again, to tell by which address a host page is missing */
 	uint8_t shadow;      /* events.shadow in front of the current block */
 	struct decode_mode mode;
 	uint32_t key;        /* of the mode, for blocks and the jump cache */

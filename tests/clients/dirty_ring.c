@@ -507,6 +507,45 @@ static void with_bitmap(void)
 		CHECK_EQ(bitmap[i], 0);
 }
 
+/* A log that starts full is the client's to clear; the rings have nothing to do with that. */
+static void bitmap_initially_set(void)
+{
+	uint64_t bitmap[SLOT_PAGES / 64];
+	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = bitmap };
+	struct kvm_clear_dirty_log clear = { .slot = 1,
+					     .num_pages = SLOT_PAGES,
+					     .dirty_bitmap = bitmap };
+	uint8_t *memory = pages_alloc(SLOT_BYTES);
+	struct vm vm;
+	struct vcpu vcpu;
+	struct ring ring = { 0 };
+
+	vm_create(&vm);
+	VM_NEED_CAP(&vm, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP);
+	CHECK_EQ(-enable(&vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 3), 0);
+	CHECK_EQ(-enable(&vm, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, RING_BYTES), 0);
+	CHECK_EQ(-vm_set_slot(&vm, 0, 0, 0, 0, NULL), 0);
+	CHECK_EQ(-enable(&vm, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP, 0), 0);
+	CHECK_EQ(-vm_set_slot(&vm, 0, 0, 0, RAM_BYTES, vm.ram), 0);
+	CHECK_EQ(-vm_set_slot(&vm, 1, KVM_MEM_LOG_DIRTY_PAGES, SLOT_AT, SLOT_BYTES, memory), 0);
+	vcpu_create(&vm, &vcpu, 0);
+	ring.entry = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu.fd,
+			  KVM_DIRTY_LOG_PAGE_OFFSET * 0x1000);
+	VCPU_LOAD(&vcpu, MODE_LONG, write_code);
+	for (int i = 0; i < 2; i++) {
+		XIOCTL(vm.fd, KVM_GET_DIRTY_LOG, &log);
+		for (size_t j = 0; j < ARRAY_SIZE(bitmap); j++)
+			CHECK_EQ(bitmap[j], ~0ULL);
+	}
+	XIOCTL(vm.fd, KVM_CLEAR_DIRTY_LOG, &clear);
+	XIOCTL(vm.fd, KVM_GET_DIRTY_LOG, &log);
+	for (size_t j = 0; j < ARRAY_SIZE(bitmap); j++)
+		CHECK_EQ(bitmap[j], 0);
+	set_regs(&vcpu, SLOT_AT + 0x2000, 0);
+	vcpu_expect_out(&vcpu, 0x10, 1);
+	expect_page(&ring, 2);
+}
+
 /* A thread resets while the guest writes round and round: no page's last write goes unreported. */
 GUEST(round_code, 64,
       "mov %rbx, %r8; mov %rcx, %r9; xor %eax, %eax\n"
@@ -584,6 +623,7 @@ static const struct test_case cases[] = {
 	{ "hostile", hostile },
 	{ "two_rings", two_rings },
 	{ "with_bitmap", with_bitmap },
+	{ "bitmap_initially_set", bitmap_initially_set },
 	{ "reset_while_running", reset_while_running },
 };
 CASES_MAIN(cases)

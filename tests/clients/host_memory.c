@@ -2,6 +2,10 @@
 /* What the client does to its memory behind a slot: the guest sees it, and nothing crashes. */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 
 #include "kvm_client.h"
 
@@ -188,20 +192,114 @@ static void no_stack(void)
 	vcpu_expect_out(&vcpu, 0x10, 1);
 }
 
-/* A page with a memory error: EHWPOISON. */
-static void poisoned(void)
+/* One host page at several guest addresses: the one that was used is told. */
+static void alias(void)
 {
 	struct vm vm;
 	struct vcpu vcpu;
 	uint8_t *memory = BOOT(&vm, &vcpu, read_code);
 
+	CHECK_EQ(-vm_set_slot(&vm, 2, 0, 0x50000000, SLOT_BYTES, memory), 0);
+	CHECK_EQ(-vm_set_slot(&vm, 3, 0, 0x30000000, 2 * PAGE, memory + PAGE), 0);
+	for (int i = 0; i < 2; i++) {
+		/* At first its translation is there already. */
+		set_regs(&vcpu, 0x50001000, 0);
+		if (!i)
+			vcpu_expect_out(&vcpu, 0x10, 4);
+		munmap(memory + PAGE, PAGE);
+		expect_fault(&vcpu, EFAULT, 0x50001000);
+		set_regs(&vcpu, 0x30000000, 0);
+		expect_fault(&vcpu, EFAULT, 0x30000000);
+		set_regs(&vcpu, SLOT_AT + PAGE, 0);
+		expect_fault(&vcpu, EFAULT, SLOT_AT + PAGE);
+	}
+}
+
+/*
+ * Pages with a memory error. Where nobody can make one, a tracer turns the fault of a protected page
+ * into what the kernel tells of a poisoned one.
+ */
+static volatile unsigned int *poisonings;
+
+static void poisoner(pid_t thread)
+{
+	int status;
+
+	if (ptrace(PTRACE_SEIZE, thread, NULL, NULL))
+		_exit(1);
+	*poisonings = 1;
+	while (waitpid(thread, &status, __WALL) == thread && WIFSTOPPED(status)) {
+		int signo = WSTOPSIG(status);
+		siginfo_t info;
+
+		if (signo == SIGSEGV && !ptrace(PTRACE_GETSIGINFO, thread, NULL, &info) &&
+		    info.si_code > 0) {
+			info.si_signo = signo = SIGBUS;
+			info.si_code = BUS_MCEERR_AR;
+			info.si_addr_lsb = 12;
+			ptrace(PTRACE_SETSIGINFO, thread, NULL, &info);
+			++*poisonings;
+		}
+		if (status >> 16)
+			signo = 0;
+		ptrace(PTRACE_CONT, thread, NULL, signo);
+	}
+	_exit(0);
+}
+
+static void poison(uint8_t *page)
+{
+	static bool traced;
+	pid_t self = getpid();
+
+	if (!madvise(page, PAGE, MADV_HWPOISON))
+		return;
+	if (!traced) {
+		poisonings =
+			mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+		if (!fork())
+			poisoner(self);
+		for (int i = 0; !*poisonings; i++) {
+			if (i == 1000)
+				case_skip("no MADV_HWPOISON, and no tracing");
+			sleep_ms(1);
+		}
+		traced = true;
+	}
+	mprotect(page, PAGE, PROT_NONE);
+}
+
+static void poisoned(void)
+{
+	struct kvm_pre_fault_memory range = { .gpa = SLOT_AT + PAGE, .size = PAGE };
+	struct vm vm;
+	struct vcpu vcpu;
+	uint8_t *memory = BOOT(&vm, &vcpu, read_code);
+	int result;
+
+	memcpy(memory + 2 * PAGE, read_code, read_code_end - read_code);
 	memory[PAGE] = 1;
-	if (madvise(memory + PAGE, PAGE, MADV_HWPOISON))
-		case_skip("MADV_HWPOISON: %s", strerror(errno));
+	/* With its translation there, and without. */
 	set_regs(&vcpu, SLOT_AT + PAGE, 0);
-	expect_fault(&vcpu, EHWPOISON, SLOT_AT + PAGE);
-	set_regs(&vcpu, SLOT_AT, 0);
 	vcpu_expect_out(&vcpu, 0x10, 4);
+	poison(memory + PAGE);
+	set_regs(&vcpu, SLOT_AT + PAGE, 0);
+	result = vcpu_run(&vcpu);
+	if (result == -EFAULT && poisonings && *poisonings == 1)
+		case_skip("the fault is no signal of this process");
+	CHECK(result == -EHWPOISON, "%s", exit_name(result));
+	expect_fault(&vcpu, EHWPOISON, SLOT_AT + PAGE);
+	if (vm_cap(&vm, KVM_CAP_PRE_FAULT_MEMORY))
+		CHECK(ioctl(vcpu.fd, KVM_PRE_FAULT_MEMORY, &range) == -1 && errno == EHWPOISON,
+		      "%s", strerror(errno));
+	/* A fetch, and a page table. */
+	poison(memory + 2 * PAGE);
+	vcpu_set_mode(&vcpu, MODE_LONG, SLOT_AT + 2 * PAGE);
+	expect_fault(&vcpu, EHWPOISON, SLOT_AT + 2 * PAGE);
+	poison(vm.ram + GUEST_PD);
+	vcpu_set_mode(&vcpu, MODE_LONG, GUEST_CODE);
+	expect_fault(&vcpu, EHWPOISON, GUEST_PD);
 }
 
 /* Pages go and come while the guest sums them up in a hot loop. */
@@ -267,8 +365,15 @@ static void while_running(void)
 }
 
 static const struct test_case cases[] = {
-	{ "unmapped", unmapped },   { "protected", protected }, { "readonly_file", readonly_file },
-	{ "truncated", truncated }, { "no_code", no_code },     { "no_page_table", no_page_table },
-	{ "no_stack", no_stack },   { "poisoned", poisoned },   { "while_running", while_running },
+	{ "unmapped", unmapped },
+	{ "protected", protected },
+	{ "readonly_file", readonly_file },
+	{ "truncated", truncated },
+	{ "no_code", no_code },
+	{ "no_page_table", no_page_table },
+	{ "no_stack", no_stack },
+	{ "alias", alias },
+	{ "poisoned", poisoned },
+	{ "while_running", while_running },
 };
 CASES_MAIN(cases)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Memslots: deleted, moved, read-only, two views of one page, and the dirty log. */
 #include <pthread.h>
+#include <sched.h>
 
 #include "kvm_client.h"
 #include "kvm_new.h"
@@ -355,6 +356,59 @@ static void churn_while_running(void)
 	pthread_join(thread, NULL);
 }
 
+/* Changes that follow each other at once: a running vCPU misses none of them. */
+GUEST(two_code, 64,
+      "1: incl 0x40000000; incl 0x50000000; cmpb $0, 0xa000; je 1b; out %al, $0x10; hlt");
+
+static void *run_to_out(void *vcpu)
+{
+	vcpu_expect_out(vcpu, 0x10, 1);
+	return NULL;
+}
+
+static bool logged(struct vm *vm, uint32_t slot)
+{
+	uint64_t bitmap = 0;
+	struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = &bitmap };
+
+	XIOCTL(vm->fd, KVM_GET_DIRTY_LOG, &log);
+	return bitmap & 1;
+}
+
+static void changes_in_a_row(void)
+{
+	const uint64_t end = now_ns() + 1500000000ULL;
+	volatile uint32_t *counter[2];
+	uint32_t seen[2];
+	struct vm vm;
+	struct vcpu vcpu;
+	pthread_t thread;
+
+	VM_BOOT(&vm, &vcpu, MODE_LONG, two_code);
+	for (unsigned int i = 0; i < 2; i++) {
+		counter[i] = pages_alloc(0x1000);
+		set_slot(&vm, 1 + i, 0, 0x40000000 + i * 0x10000000ULL, 0x1000, (void *)counter[i]);
+	}
+	pthread_create(&thread, NULL, run_to_out, &vcpu);
+	for (unsigned int round = 0; now_ns() < end; round++) {
+		for (unsigned int i = 0; i < 2; i++)
+			set_slot(&vm, 1 + i, KVM_MEM_LOG_DIRTY_PAGES,
+				 0x40000000 + i * 0x10000000ULL, 0x1000, (void *)counter[i]);
+		for (unsigned int i = 0; i < 2; i++)
+			seen[i] = *counter[i];
+		while (*counter[0] - seen[0] < 2 || *counter[1] - seen[1] < 2)
+			sched_yield();
+		for (unsigned int i = 0; i < 2; i++)
+			CHECK(logged(&vm, 1 + i), "round %u: a write to slot %u is not logged",
+			      round, 1 + i);
+		for (unsigned int i = 0; i < 2; i++)
+			set_slot(&vm, 1 + i, 0, 0x40000000 + i * 0x10000000ULL, 0x1000,
+				 (void *)counter[i]);
+	}
+	*(volatile uint8_t *)(vm.ram + GUEST_DATA) = 1;
+	pthread_join(thread, NULL);
+}
+
 static const struct test_case cases[] = {
 	{ "delete", delete },
 	{ "second", second },
@@ -369,5 +423,6 @@ static const struct test_case cases[] = {
 	{ "manual_protect", manual_protect },
 	{ "hole_behind_slot", hole_behind_slot },
 	{ "churn_while_running", churn_while_running },
+	{ "changes_in_a_row", changes_in_a_row },
 };
 CASES_MAIN(cases)
