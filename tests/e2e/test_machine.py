@@ -48,11 +48,13 @@ def basel_sum():
     return total
 
 
-def boot(flavour="amd64", machine="pc", smp=1, irqchip=None):
-    with e2e.Guest(flavour=flavour, script=SCRIPT, machine=machine, smp=smp,
-                   irqchip=irqchip) as guest:
-        guest.value("kernel")
-        guest.expect("^RESULT bits=" + ("x86_64" if flavour == "amd64" else "i686"))
+def boot(flavour="amd64", machine="pc", smp=1, irqchip=None, engine=None):
+    with open(e2e.asset(flavour, "version")) as version:
+        kernel = version.read().strip()
+    with e2e.Guest(flavour=flavour, script=SCRIPT, machine=machine, smp=smp, irqchip=irqchip,
+                   engine=engine) as guest:
+        e2e.check_equal(guest.value("kernel"), kernel, "kernel")
+        guest.expect("^RESULT bits=" + ("i686" if flavour.startswith("686") else "x86_64"))
         e2e.check_equal(guest.value("cpus"), str(smp), "CPUs in the guest")
         e2e.check(abs(int(guest.value("date")) - time.time()) < 60, "the guest's date is wrong")
         clocksource = guest.value("clocksource")
@@ -89,4 +91,6 @@ e2e.main({
     "q35-4-split": lambda: boot(machine="q35", smp=4, irqchip="split"),
     "686": lambda: boot(flavour="686", smp=1),
     "686-pae": lambda: boot(flavour="686-pae", machine="q35", smp=2),
+    "trixie-interp": lambda: boot(flavour="trixie", engine="interp"),
+    "trixie-unicorn": lambda: boot(flavour="trixie", machine="q35", smp=2, engine="unicorn"),
 })
