@@ -64,16 +64,20 @@ static bool eoi(void)
 
 START_TEST(count_follows_the_monotonic_clock)
 {
-	uint64_t before, after, ticks;
+	uint64_t before, programmed, asked, after, ticks;
 
-	before = events_now();
-	program(2, 2, 0xffff);
-	sleep_ms(10);
-	ticks = 0xffff - latched(2);
-	after = events_now();
-	ck_assert_uint_ge(ticks, 10 * MS * HZ / 1000000000);
-	if (after - before < 50 * MS)
-		ck_assert_uint_le(ticks, (after - before) * HZ / 1000000000 + 1);
+	/* Until it all happens within one period of 55 ms. */
+	do {
+		before = events_now();
+		program(2, 2, 0xffff);
+		programmed = events_now();
+		sleep_ms(10);
+		asked = events_now();
+		ticks = 0xffff - latched(2);
+		after = events_now();
+	} while (after - before > 50 * MS);
+	ck_assert_uint_ge(ticks, (asked - programmed) * HZ / 1000000000);
+	ck_assert_uint_le(ticks, (after - before) * HZ / 1000000000 + 1);
 }
 END_TEST
 

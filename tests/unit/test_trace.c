@@ -66,7 +66,8 @@ START_TEST(given_and_returned)
 {
 	struct kvm_irq_level line = { .irq = 5, .level = 1 };
 
-	check_line(KVM_IRQ_LINE_STATUS, &line, "KVM_IRQ_LINE_STATUS(vm=1, irq=5, level=1) = -ENXIO");
+	check_line(KVM_IRQ_LINE_STATUS, &line,
+		   "KVM_IRQ_LINE_STATUS(vm=1, irq=5, level=1) = -ENXIO");
 	check_line(KVM_CREATE_IRQCHIP, NULL, "KVM_CREATE_IRQCHIP(vm=1) = 0");
 	check_line(KVM_IRQ_LINE_STATUS, &line,
 		   "KVM_IRQ_LINE_STATUS(vm=1, irq=5->status=1, level=1) = 0");
