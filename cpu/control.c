@@ -153,7 +153,7 @@ int control_write_cr3(struct vcpu *vcpu, uint64_t value)
 		vcpu_paging_changed(vcpu);
 	} else if (!keep) {
 		vcpu_paging_changed(vcpu);
-		mmu_flush(&vcpu->mmu);
+		mmu_flush_other(&vcpu->mmu);
 	}
 	return 0;
 }

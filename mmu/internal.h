@@ -130,9 +130,15 @@ bool memslot_clear_code(const struct memslot *slot, uint64_t gpa);
 
 enum { RIGHT_READ = 1, RIGHT_WRITE = 2, RIGHT_EXEC = 4 };
 
-/* Enters the page of @gva for @mode with @rights; @page_shift: size of the guest's mapping. */
+/* The guest's mapping of a page. */
+struct tlb_page {
+	unsigned shift; /* log2 of its bytes */
+	bool global;
+};
+
+/* Enters the page of @gva for @mode with @rights. */
 void tlb_fill(struct mmu *mmu, enum tlb_mode mode, uint64_t gva, const uint8_t *hva,
-	      unsigned rights, unsigned page_shift);
+	      unsigned rights, const struct tlb_page *page);
 /* Number of linear pages whose valid entries lead to the host page of @hva, and one of them. */
 unsigned tlb_find(const struct mmu *mmu, const uint8_t *hva, uint64_t *gva);
 /* Drops the write right of every entry that leads to the host page of @hva. */

@@ -16,6 +16,7 @@
 #define TLB_BITS 10
 #define TLB_SIZE (1u << TLB_BITS)
 #define TLB_GENERATION_MAX 0xfffull
+#define MMU_FLUSHED 16
 /* A tag that nothing matches: a lookup's low 12 bits are a generation, and 0xfff is never one. */
 #define TLB_NONE (~0ull)
 
@@ -62,7 +63,7 @@ struct paging_plan {
 	uint8_t index_bits;  /* of the address, used by each level */
 	uint8_t large;       /* bit n: an entry of level n with PS maps a page */
 	bool pdptrs;         /* the root comes from paging.pdptr */
-	bool wp, smep, smap, pke;
+	bool wp, smep, smap, pke, pge;
 	bool report_fetch;   /* #PF error codes have I */
 	uint64_t root;
 	uint64_t reserved[2][6];
@@ -71,8 +72,14 @@ struct paging_plan {
 struct mmu {
 	struct tlb_entry tlb[TLB_MODES][TLB_SIZE];
 	uint64_t generation; /* low 12 bits of valid tags, 0..TLB_GENERATION_MAX - 1 */
-	/* Incremented on every flush or loss of a right: who caches a translation compares it. */
+	/*
+	 * Incremented on every flush or loss of a right: who caches a translation compares it. The
+	 * other three tell more: @epoch_global stands still while no more is lost than what is not
+	 * global (@epoch_other) and the last pages in @flushed, of which there were @page_flushes.
+	 */
 	uint64_t epoch;
+	uint64_t epoch_global, epoch_other, page_flushes;
+	uint64_t flushed[MMU_FLUSHED]; /* ring of page-aligned linear addresses */
 	struct paging paging;
 	struct paging_plan plan;
 	struct memory *memory;
@@ -86,10 +93,14 @@ struct mmu {
 	uint64_t a20_mask;      /* all ones: KVM has no A20 gate */
 	/*
 	 * Where large pages were entered since the last flush, by hashed 2 MiB and 1 GiB region:
-	 * INVLPG of one address drops the whole page, which lies scattered over the TLB.
+	 * INVLPG of one address drops the whole page, which lies scattered over the TLB. By the top
+	 * bit of the address, and first those that are not global.
 	 */
-	uint64_t large_2m[16];
-	uint64_t large_1g;
+	struct tlb_large {
+		uint64_t region_2m[16], region_1g;
+	} large[2][2];
+	/* Bits: entries of global pages. */
+	uint64_t global[TLB_MODES][TLB_SIZE / 64];
 	/* Pages (linear, page aligned) that get no fast read or write: data breakpoints. Flush
 	 * after a change. */
 	uint64_t watch[4];
@@ -119,14 +130,16 @@ int mmu_init(struct mmu *mmu, struct memory *memory);
 void mmu_fini(struct mmu *mmu);
 
 /*
- * New paging state; flushes when CR0.PG/WP, CR3, CR4.PSE/PAE/PGE/PCIDE/LA57/SMEP/SMAP/PKE,
- * EFER.LMA/NXE, PKRU, a PDPTR, MAXPHYADDR or gbpages changed. A MOV to CR3 of the value it has
- * must flush as well: the caller calls mmu_flush().
+ * New paging state; flushes when CR0.PG/WP, CR4.PSE/PAE/PGE/PCIDE/LA57/SMEP/SMAP/PKE, EFER.LMA/NXE,
+ * PKRU, MAXPHYADDR or gbpages changed; when only CR3 or a PDPTR did, what is not global. A MOV to
+ * CR3 of the value it has must flush as well: the caller calls mmu_flush_other().
  */
 void mmu_set_paging(struct mmu *mmu, const struct paging *paging);
 
 /* Drops all translations (O(1)). */
 void mmu_flush(struct mmu *mmu);
+/* Keeps those of global pages (O(entries of such)). */
+void mmu_flush_other(struct mmu *mmu);
 /* Takes the current slots snapshot, drops the old one and all translations. */
 void mmu_reload_slots(struct mmu *mmu);
 void mmu_flush_page(struct mmu *mmu, uint64_t gva); /* INVLPG: all modes, all of a large page */
@@ -184,6 +197,14 @@ static inline uint8_t *mmu_lookup(struct mmu *mmu, uint64_t gva, unsigned bytes,
 						 : e->exec;
 
 	return have == tag ? (uint8_t *)(uintptr_t)(gva + e->addend) : NULL;
+}
+
+/* Of a page that was just translated for @mode: CR3 does not matter to it. */
+static inline bool mmu_is_global(const struct mmu *mmu, uint64_t gva, enum tlb_mode mode)
+{
+	const unsigned i = (gva >> GUEST_PAGE_SHIFT) & (TLB_SIZE - 1);
+
+	return mmu->global[mode][i / 64] >> i % 64 & 1;
 }
 
 #endif

@@ -10,6 +10,7 @@
 #define CR0_PG (1ull << 31)
 #define CR4_PSE (1ull << 4)
 #define CR4_PAE (1ull << 5)
+#define CR4_PGE (1ull << 7)
 #define CR4_LA57 (1ull << 12)
 #define CR4_SMEP (1ull << 20)
 #define CR4_SMAP (1ull << 21)
@@ -23,6 +24,7 @@
 #define ENTRY_A (1ull << 5)
 #define ENTRY_D (1ull << 6)
 #define ENTRY_PS (1ull << 7)
+#define ENTRY_G (1ull << 8)
 #define ENTRY_NX (1ull << 63)
 #define ENTRY_ADDRESS 0x000ffffffffff000ull
 #define ENTRY_KEY(entry) ((entry) >> 59 & 15)
@@ -101,6 +103,7 @@ void walk_plan_make(struct mmu *mmu)
 	else
 		plan_32bit(plan, paging);
 	plan->wp = paging->cr0 & CR0_WP;
+	plan->pge = paging->cr4 & CR4_PGE;
 	plan->smep = paging->cr4 & CR4_SMEP;
 	plan->smap = paging->cr4 & CR4_SMAP;
 	plan->pke = (paging->cr4 & CR4_PKE) && (paging->efer & EFER_LMA);
@@ -366,7 +369,7 @@ enum mmu_status mmu_translate(struct mmu *mmu, uint64_t gva, enum access access,
 				: access == ACCESS_WRITE ? RIGHT_WRITE
 							 : RIGHT_EXEC;
 	unsigned rights = RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC;
-	unsigned page_shift = GUEST_PAGE_SHIFT;
+	struct tlb_page page = { .shift = GUEST_PAGE_SHIFT };
 	const struct memslot *slot;
 	uint64_t gpa = gva & mmu->a20_mask;
 
@@ -396,7 +399,8 @@ enum mmu_status mmu_translate(struct mmu *mmu, uint64_t gva, enum access access,
 		}
 		if (!(walk.leaf & ENTRY_D))
 			rights &= ~RIGHT_WRITE;
-		page_shift = walk.page_shift;
+		page.shift = walk.page_shift;
+		page.global = walk.leaf & ENTRY_G && mmu->plan.pge;
 	}
 
 	result->gpa = gpa;
@@ -424,7 +428,7 @@ enum mmu_status mmu_translate(struct mmu *mmu, uint64_t gva, enum access access,
 	 */
 	if ((rights & RIGHT_WRITE) && (!memslot_is_dirty(slot, gpa) || memslot_has_code(slot, gpa)))
 		rights &= ~RIGHT_WRITE;
-	tlb_fill(mmu, mode, gva, result->hva, rights, page_shift);
+	tlb_fill(mmu, mode, gva, result->hva, rights, &page);
 	return MMU_RAM;
 }
 

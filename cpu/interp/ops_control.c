@@ -435,7 +435,9 @@ void op_invpcid(struct vcpu *cpu, const struct insn *insn)
 	/* Only translations of the current PCID are held. */
 	if (type == INVPCID_ADDRESS)
 		mmu_flush_page(&cpu->mmu, descriptor[1]);
-	else
+	else if (type == INVPCID_ALL)
 		mmu_flush(&cpu->mmu);
+	else
+		mmu_flush_other(&cpu->mmu);
 	END_BLOCK(cpu, insn);
 }

@@ -14,6 +14,7 @@
 #define CR0_PG (1ull << 31)
 #define CR4_PSE (1ull << 4)
 #define CR4_PAE (1ull << 5)
+#define CR4_PGE (1ull << 7)
 #define CR4_LA57 (1ull << 12)
 #define CR4_SMEP (1ull << 20)
 #define CR4_SMAP (1ull << 21)
@@ -27,6 +28,7 @@
 #define A 0x20ull
 #define D 0x40ull
 #define PS 0x80ull
+#define G 0x100ull
 #define NX (1ull << 63)
 #define PWU (P | W | U)
 

@@ -259,6 +259,134 @@ START_TEST(flush_writes_keeps_the_other_rights)
 }
 END_TEST
 
+/* ---- Global pages ---- */
+
+/* GVA is global and OTHER is not. */
+#define OTHER (GVA + 0x1000)
+
+static void map_global(uint64_t cr4)
+{
+	map_long(&m, cr4, 0, PWU | G);
+	*entry64(&m, OTHER, 1) = (PAGE + 0x1000) | PWU;
+	fill(GVA, ACCESS_WRITE, TLB_USER);
+	fill(GVA, ACCESS_READ, TLB_SUPER);
+	fill(OTHER, ACCESS_WRITE, TLB_USER);
+}
+
+static void load_cr3(uint64_t cr3)
+{
+	m.paging.cr3 = cr3;
+	mmu_set_paging(m.mmu, &m.paging);
+}
+
+START_TEST(cr3_keeps_global_pages)
+{
+	uint64_t epoch, epoch_global, epoch_other;
+
+	map_global(CR4_PGE);
+	epoch = m.mmu->epoch;
+	epoch_global = m.mmu->epoch_global;
+	epoch_other = m.mmu->epoch_other;
+	load_cr3(PAGE);
+	for (enum access access = ACCESS_READ; access <= ACCESS_EXEC; access++)
+		ck_assert_ptr_eq(lookup(GVA, access, TLB_USER), m.ram + PAGE);
+	ck_assert_ptr_eq(lookup(GVA, ACCESS_READ, TLB_SUPER), m.ram + PAGE);
+	ck_assert_ptr_null(lookup(GVA, ACCESS_READ, TLB_SUPER_AC));
+	for (enum access access = ACCESS_READ; access <= ACCESS_EXEC; access++)
+		ck_assert_ptr_null(lookup(OTHER, access, TLB_USER));
+	ck_assert_uint_gt(m.mmu->epoch, epoch);
+	ck_assert_uint_gt(m.mmu->epoch_other, epoch_other);
+	ck_assert_uint_eq(m.mmu->epoch_global, epoch_global);
+	/* The new tables have no page there. */
+	mmu_flush(m.mmu);
+	ck_assert_ptr_null(lookup(GVA, ACCESS_READ, TLB_USER));
+}
+END_TEST
+
+START_TEST(without_pge_no_page_is_global)
+{
+	map_global(0);
+	load_cr3(PAGE);
+	ck_assert_ptr_null(lookup(GVA, ACCESS_READ, TLB_USER));
+}
+END_TEST
+
+START_TEST(pge_flushes_global_pages)
+{
+	map_global(CR4_PGE);
+	m.paging.cr4 &= ~CR4_PGE;
+	mmu_set_paging(m.mmu, &m.paging);
+	ck_assert_ptr_null(lookup(GVA, ACCESS_READ, TLB_USER));
+}
+END_TEST
+
+START_TEST(flush_page_drops_global_pages)
+{
+	uint64_t epoch_global;
+
+	map_global(CR4_PGE);
+	epoch_global = m.mmu->epoch_global;
+	mmu_flush_page(m.mmu, GVA + 5);
+	ck_assert_ptr_null(lookup(GVA, ACCESS_READ, TLB_USER));
+	ck_assert_ptr_null(lookup(GVA, ACCESS_READ, TLB_SUPER));
+	ck_assert_ptr_nonnull(lookup(OTHER, ACCESS_READ, TLB_USER));
+	load_cr3(PAGE);
+	ck_assert_ptr_null(lookup(GVA, ACCESS_READ, TLB_USER));
+	ck_assert_uint_eq(m.mmu->epoch_global, epoch_global);
+	ck_assert_uint_eq(m.mmu->page_flushes, 1);
+	ck_assert_uint_eq(m.mmu->flushed[0], GVA);
+}
+END_TEST
+
+START_TEST(flush_page_drops_large_global_pages_after_cr3)
+{
+	map_long(&m, CR4_PGE, 0, 0);
+	*entry64(&m, GVA, 2) = 0x600000 | PS | PWU | G;
+	fill(GVA, ACCESS_READ, TLB_USER);
+	load_cr3(PAGE);
+	ck_assert_ptr_nonnull(lookup(GVA, ACCESS_READ, TLB_USER));
+	mmu_flush_page(m.mmu, GVA & ~0x1fffffull);
+	ck_assert_ptr_null(lookup(GVA, ACCESS_READ, TLB_USER));
+}
+END_TEST
+
+START_TEST(page_that_is_no_longer_global_does_not_stay)
+{
+	map_global(CR4_PGE);
+	*entry64(&m, GVA, 1) &= ~G;
+	fill(GVA, ACCESS_WRITE, TLB_USER);
+	load_cr3(PAGE);
+	ck_assert_ptr_null(lookup(GVA, ACCESS_READ, TLB_USER));
+	ck_assert_ptr_nonnull(lookup(GVA, ACCESS_READ, TLB_SUPER));
+}
+END_TEST
+
+START_TEST(global_pages_go_when_generations_wrap)
+{
+	map_global(CR4_PGE);
+	for (unsigned i = 0; i < 2 * TLB_GENERATION_MAX; i++) {
+		mmu_flush_other(m.mmu);
+		ck_assert_ptr_null(lookup(OTHER, ACCESS_READ, TLB_USER));
+		fill(OTHER, ACCESS_READ, TLB_USER);
+		ck_assert_uint_lt(m.mmu->generation, TLB_GENERATION_MAX);
+	}
+}
+END_TEST
+
+START_TEST(lost_write_rights_are_a_loss_of_global_pages)
+{
+	uint64_t epoch_global;
+
+	map_global(CR4_PGE);
+	epoch_global = m.mmu->epoch_global;
+	mmu_flush_writes(m.mmu);
+	ck_assert_uint_gt(m.mmu->epoch_global, epoch_global);
+	load_cr3(PAGE);
+	ck_assert_ptr_null(lookup(GVA, ACCESS_WRITE, TLB_USER));
+	ck_assert_ptr_nonnull(lookup(GVA, ACCESS_READ, TLB_USER));
+}
+END_TEST
+
 START_TEST(reload_takes_the_new_slots)
 {
 	fill(PAGE, ACCESS_READ, TLB_SUPER);
@@ -314,7 +442,7 @@ START_TEST(other_bits_do_not_flush)
 	m.paging = m.mmu->paging;
 	m.paging.cr0 ^= 1 << 3; /* TS */
 	m.paging.cr4 ^= 1 << 9; /* OSFXSR */
-	m.paging.efer ^= 1;	/* SCE */
+	m.paging.efer ^= 1;     /* SCE */
 	mmu_set_paging(m.mmu, &m.paging);
 	ck_assert_uint_eq(m.mmu->generation, generation);
 }
@@ -466,6 +594,14 @@ int main(void)
 		flush_page_drops_both_halves_of_4_mib,
 		flush_page_drops_all_of_1_gib,
 		flush_writes_keeps_the_other_rights,
+		cr3_keeps_global_pages,
+		without_pge_no_page_is_global,
+		pge_flushes_global_pages,
+		flush_page_drops_global_pages,
+		flush_page_drops_large_global_pages_after_cr3,
+		page_that_is_no_longer_global_does_not_stay,
+		global_pages_go_when_generations_wrap,
+		lost_write_rights_are_a_loss_of_global_pages,
 		reload_takes_the_new_slots,
 		change_of_paging_state_flushes,
 		change_of_a_pdptr_flushes,
