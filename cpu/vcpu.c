@@ -13,6 +13,7 @@
 #include "cpu/msr.h"
 #include "cpu/msr_filter.h"
 #include "cpu/smm.h"
+#include "util/pages.h"
 
 /* ---- the local APIC's host ---- */
 
@@ -152,10 +153,9 @@ int vcpu_create(struct vm *vm, uint32_t id, struct kvm_run *run, uint8_t *pio_pa
 	struct vcpu *vcpu;
 	int error = -ENOMEM;
 
-	vcpu = aligned_alloc(64, (sizeof(*vcpu) + 63) & ~(size_t)63);
+	vcpu = pages_alloc(sizeof(*vcpu));
 	if (!vcpu)
 		return -ENOMEM;
-	memset(vcpu, 0, sizeof(*vcpu));
 	vcpu->vm = vm;
 	vcpu->id = id;
 	vcpu->bsp = id == vm->bsp_vcpu_id;
@@ -203,7 +203,7 @@ no_lapic:
 no_mmu:
 	interp_free(vcpu->interp);
 no_interp:
-	free(vcpu);
+	pages_free(vcpu, sizeof(*vcpu));
 	return error;
 }
 
@@ -218,7 +218,7 @@ void vcpu_destroy(struct vcpu *vcpu)
 	interp_free(vcpu->interp);
 	profile_destroy(vcpu->profile);
 	msr_filter_put(vcpu->msr_filter);
-	free(vcpu);
+	pages_free(vcpu, sizeof(*vcpu));
 }
 
 void vcpu_set_dirty_ring(struct vcpu *vcpu, void *entries, uint32_t bytes)

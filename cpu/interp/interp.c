@@ -14,6 +14,7 @@
 #include "cpu/exit.h"
 #include "cpu/interp/mxcsr.h"
 #include "util/guard.h"
+#include "util/pages.h"
 
 /* Blocks that run before code is compared with memory again though nothing asked for it. */
 #define BLOCKS_TRUSTED (1u << 16)
@@ -31,12 +32,12 @@ static void interp_destroy(struct vcpu *vcpu)
 
 struct interp *interp_alloc(void)
 {
-	struct interp *interp = calloc(1, sizeof(*interp));
+	struct interp *interp = pages_alloc(sizeof(*interp));
 
 	if (!interp)
 		return NULL;
 	if (block_cache_init(interp)) {
-		free(interp);
+		pages_free(interp, sizeof(*interp));
 		return NULL;
 	}
 	interp->code_epoch = 1;
@@ -49,7 +50,7 @@ void interp_free(struct interp *interp)
 	if (!interp)
 		return;
 	block_cache_fini(interp);
-	free(interp);
+	pages_free(interp, sizeof(*interp));
 }
 
 static bool segment_flat(const struct kvm_segment *seg, bool writable)
