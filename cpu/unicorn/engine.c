@@ -18,7 +18,7 @@
 /* Executions of a block before Unicorn translates it: what that costs, in interpreted blocks. */
 #define HEAT 200
 /* Stays below this many TSC cycles do not pay. */
-#define STAY_SHORT 1200
+#define STAY_SHORT 900
 #define FILL_CYCLES 600
 #define FLUSH_CYCLES 900
 #define RELOAD_MAX 8192
@@ -87,25 +87,36 @@ static void unicorn_kick(struct vcpu *vcpu)
 
 /* ---- entering ---- */
 
+/* Do instructions of SSE2 do what they are for, and not raise an exception? */
+static bool may_use_vectors(const struct vcpu *vcpu)
+{
+	const struct cpu_state *s = &vcpu->state;
+
+	return !(s->cr0 & (CR0_EM | CR0_TS)) && s->cr4 & CR4_OSFXSR &&
+	       (!vcpu->cpuid_count || (vcpu->features.sse && vcpu->features.sse2));
+}
+
 /* The Unicorn for the vCPU's present mode; -1: the interpreter's alone. */
 static int side_index(const struct vcpu *vcpu)
 {
 	const struct decode_mode *mode = &vcpu->interp->mode;
 	const struct cpu_state *s = &vcpu->state;
-	bool user = state_cpl(s) == 3;
+	int index = state_cpl(s) == 3 ? SIDE_USER : 0;
 	unsigned i;
 
 	if (mode->check)
 		return -1;
+	if (may_use_vectors(vcpu))
+		index |= SIDE_VECTORS;
 	if (mode->code == 8)
-		return user ? SIDE_USER64 : SIDE_SUPER64;
+		return index;
 	if (mode->code != 4 || mode->stack != 4)
 		return -1;
 	/* Unicorn would lose what 64-bit code left in the upper halves. */
 	for (i = 0; i < 8; i++)
 		if (s->gpr[i] >> 32)
 			return -1;
-	return user ? SIDE_USER32 : SIDE_SUPER32;
+	return index | SIDE_32;
 }
 
 static bool prepare_kicks(struct unicorn *unicorn)
@@ -128,6 +139,7 @@ static void drop(struct unicorn *unicorn, unsigned index)
 	struct side *side = unicorn->side[index];
 
 	unicorn->side[index] = NULL;
+	atomic_thread_fence(memory_order_seq_cst);
 	while (atomic_load(&unicorn->kicking))
 		sched_yield();
 	side_close(side);
@@ -169,15 +181,17 @@ static enum published publish(struct side *side, struct vcpu *vcpu, const struct
 {
 	struct shadow *shadow = shadow_find(&side->shadows, block->host);
 	uint64_t epoch = vcpu->interp->code_epoch, linear = vcpu->state.rip;
+	uint16_t vectors;
 	unsigned bytes;
 
 	if (shadow && shadow_has(shadow, block->host)) {
 		shadow_remark(&side->shadows, shadow, block);
 		return BEFORE;
 	}
-	bytes = shadow_publish(&side->shadows, block, epoch);
+	bytes = shadow_publish(&side->shadows, block, epoch, &vectors);
 	if (!bytes)
 		return NOTHING;
+	side_use_vectors(side, vectors);
 	/* Unicorn may have translated the filler that was there. */
 	if (!side->wide)
 		linear = (uint32_t)(linear + vcpu->state.base[SEG_CS]);
@@ -206,7 +220,7 @@ static void count_stop(struct unicorn *unicorn, const struct side *side, bool re
 	else if (decode(&vcpu->interp->mode, bytes, available < 15 ? available : 15, 0, &insn) ==
 		 DECODE_MORE)
 		profile->two_pages++;
-	else if (!unicorn_executes(&insn, bytes))
+	else if (!unicorn_executes(&insn, linear, side->shadows.vectors))
 		profile_stop(vcpu, &insn, bytes);
 	else if (refused)
 		profile->accesses++;
@@ -256,7 +270,8 @@ static void run(struct unicorn *unicorn, struct side *side, struct block *block)
 	unicorn->stopped = unicorn->lockstep ? lockstep_run(unicorn->lockstep, side) :
 					       side_run(side);
 	stay = __rdtsc() - start;
-	atomic_store(&unicorn->running, NULL);
+	/* drop() waits for who sees it later. */
+	atomic_store_explicit(&unicorn->running, NULL, memory_order_release);
 	unicorn->entered = NULL;
 	unicorn->stopped_at = vcpu->state.rip;
 	unicorn->stats.entries++;

@@ -21,6 +21,7 @@
 #include <x86intrin.h>
 
 #include "cpu/flags.h"
+#include "cpu/interp/mem.h"
 #include "cpu/unicorn/flag_effect.h"
 #include "cpu/unicorn/unicorn.h"
 #include "util/guard.h"
@@ -58,6 +59,10 @@ struct lockstep {
 	uint64_t undefined;  /* arithmetic flags */
 	bool used_undefined; /* an instruction read one of them */
 	uint64_t steps;      /* of the present check */
+	struct {
+		int reg;       /* vector register half loaded, -1: none */
+		uint8_t *host; /* 8 bytes stored, or NULL */
+	} torn;                /* by the instruction at which Unicorn stopped */
 	uint64_t insns, stays, raced, arbitrary, touched, report;
 };
 
@@ -108,6 +113,42 @@ bool lockstep_data(struct lockstep *lockstep, uint8_t *host, bool write)
 	page->written = write;
 	memcpy(page->before, host, GUEST_PAGE_SIZE);
 	return true;
+}
+
+/*
+ * Of a vector that lies across two pages, half has been loaded or stored when the second one is
+ * refused. The interpreter does it again, all of it.
+ */
+static void look_for_torn(struct lockstep *lockstep, struct vcpu *vcpu)
+{
+	const bool wide = lockstep->interp->mode.code == 8;
+	uint64_t linear = vcpu->state.rip;
+	const uint8_t *bytes;
+	unsigned available;
+	struct insn insn;
+	enum torn torn;
+
+	lockstep->torn.reg = -1;
+	lockstep->torn.host = NULL;
+	if (!wide)
+		linear = (uint32_t)(linear + vcpu->state.base[SEG_CS]);
+	available = GUEST_PAGE_SIZE - (linear & ~GUEST_PAGE_MASK);
+	bytes = mmu_lookup(&vcpu->mmu, linear, 1, ACCESS_EXEC, vcpu->code_mode);
+	if (!bytes || decode(&lockstep->interp->mode, bytes, available < 15 ? available : 15, 0,
+			     &insn) == DECODE_MORE)
+		return;
+	torn = unicorn_tears(&insn);
+	if (torn == TORN_NOTHING)
+		return;
+	vcpu->state.gpr[GPR_BLOCK] = vcpu->state.rip;
+	linear = mem_linear(vcpu, &insn, insn.seg, mem_offset(vcpu, &insn));
+	if ((linear & ~GUEST_PAGE_MASK) <= GUEST_PAGE_SIZE - 16)
+		return;
+	if (torn == TORN_STORE)
+		lockstep->torn.host =
+			mmu_lookup(&vcpu->mmu, linear, 8, ACCESS_WRITE, vcpu->data_mode);
+	else
+		lockstep->torn.reg = insn.reg_number;
 }
 
 /* ---- memory ---- */
@@ -161,13 +202,22 @@ static bool only_touched(const struct page *page, unsigned *count)
 	return true;
 }
 
+static bool only_torn(const struct lockstep *lockstep, const struct page *page)
+{
+	const size_t at = lockstep->torn.host - page->host;
+
+	return lockstep->torn.host && at <= GUEST_PAGE_SIZE - 8 &&
+	       !memcmp(page->after, page->host, at) &&
+	       !memcmp(page->after + at + 8, page->host + at + 8, GUEST_PAGE_SIZE - at - 8);
+}
+
 static bool same_memory(const struct lockstep *lockstep, unsigned *touched)
 {
 	for (unsigned i = 0; i < lockstep->pages; i++) {
 		const struct page *page = &lockstep->page[i];
 
 		if (memcmp(page->after, page->host, GUEST_PAGE_SIZE) &&
-		    !only_touched(page, touched))
+		    !only_torn(lockstep, page) && !only_touched(page, touched))
 			return false;
 	}
 	return true;
@@ -215,6 +265,9 @@ static bool same_state(const struct lockstep *lockstep, const struct cpu_state *
 	copy = *s;
 	copy.gpr[GPR_BLOCK] = lockstep->after.gpr[GPR_BLOCK];
 	copy.arith = lockstep->after.arith;
+	if (lockstep->torn.reg >= 0)
+		memcpy(copy.fpu.xmm[lockstep->torn.reg],
+		       lockstep->after.fpu.xmm[lockstep->torn.reg], 8);
 	return same_registers(lockstep, s) && !memcmp(&copy, &lockstep->after, sizeof(copy));
 }
 
@@ -354,7 +407,7 @@ static void unicorn_step(struct lockstep *lockstep, struct side *side, uint64_t 
 	struct cpu_state state = vcpu->state;
 
 	lockstep->pages = 0;
-	side->stamp = 0;
+	side->tlb.stale = true;
 	uc_ctl_set_exits(side->uc, &next, 1);
 	uc_ctl_flush_tb(side->uc);
 	side_run(side);
@@ -465,7 +518,7 @@ bool lockstep_run(struct lockstep *lockstep, struct side *side)
 		return side_run(side);
 	lockstep->pages = 0;
 	lockstep->before = vcpu->state;
-	side->stamp = 0; /* every page that is written has to be asked for */
+	side->tlb.stale = true; /* every page that is written has to be asked for */
 	start = __rdtsc();
 	stopped = side_run(side);
 	start = __rdtsc() - start;
@@ -475,6 +528,8 @@ bool lockstep_run(struct lockstep *lockstep, struct side *side)
 		return stopped;
 	}
 	lockstep->after = vcpu->state;
+	lockstep->interp->mode = vcpu->interp->mode;
+	look_for_torn(lockstep, vcpu);
 	take_back(lockstep, true);
 	vcpu->state = lockstep->before;
 	if (check(lockstep, side, start * STEPS_A_CYCLE + STEPS_MORE)) {

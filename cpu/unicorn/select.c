@@ -8,9 +8,12 @@
  *  - far transfers, segment loads, system instructions, ports: Unicorn has no privileged state;
  *  - REP: the interpreter moves whole pages with the host's own instruction;
  *  - PAUSE: Unicorn leaves its code for it and comes back;
- *  - x87 and SSE: the interpreter has the host's own results;
+ *  - x87, MMX and floating point: the interpreter has the host's own results; of SSE and SSE2 Unicorn
+ *    gets what moves or computes integers;
+ *  - vectors in memory that must be aligned: Unicorn does not check, so only known addresses;
  *  - near branches with an operand-size prefix: makers of CPUs differ.
  */
+#include "cpu/interp/simd.h"
 #include "cpu/unicorn/unicorn.h"
 
 enum choice {
@@ -145,13 +148,79 @@ static bool is_wrong(const struct insn *insn)
 	return false;
 }
 
-bool unicorn_executes(const struct insn *insn, const uint8_t *bytes)
+/* ---- vectors ---- */
+
+static const struct simd_row *vector_row(const struct insn *insn)
+{
+	const uint16_t refused = SIMD_FP | SIMD_MMX | SIMD_MMX_REG | SIMD_MMX_RM | SIMD_STRING;
+	const struct simd_row *row = simd_row(insn->map, insn->prefix, insn->opcode);
+	/* RSQRTPS, RCPPS: makers differ. */
+	const bool approximate = insn->opcode == 0x52 || insn->opcode == 0x53;
+	/* Unicorn takes the 66 for what counts. */
+	const bool two_prefixes = insn->prefix != 0x66 && insn->flags & INSN_OPSIZE;
+
+	if (insn->map != 1 || approximate || two_prefixes || row->form == SIMD_NONE ||
+	    row->form == SIMD_MASKMOV || row->flags & refused ||
+	    (row->feature != SIMD_SSE && row->feature != SIMD_SSE2))
+		return NULL;
+	return row;
+}
+
+/* The operand's address is a constant, and a multiple of 16. */
+static bool is_aligned(const struct insn *insn, uint64_t start)
+{
+	if (insn->index != GPR_ZERO || (insn->base != GPR_ZERO && insn->base != GPR_BLOCK))
+		return false;
+	return !(((insn->base == GPR_BLOCK ? start : 0) + (uint64_t)insn->disp) & 15);
+}
+
+static bool vector_executes(const struct insn *insn, uint64_t start)
+{
+	const struct simd_row *row = vector_row(insn);
+
+	if (!row)
+		return false;
+	return !(insn->flags & INSN_MEM) || !(row->flags & SIMD_ALIGN) || is_aligned(insn, start);
+}
+
+uint16_t unicorn_vectors(const struct insn *insn)
+{
+	const struct simd_row *row = vector_row(insn);
+	const uint16_t reg = 1u << insn->reg_number;
+	const uint16_t rm = insn->flags & INSN_MEM ? 0 : 1u << insn->rm_number;
+
+	if (!row)
+		return 0;
+	switch ((enum simd_form)row->form) {
+	case SIMD_X_XM:
+	case SIMD_XM_X:
+		return reg | rm;
+	case SIMD_X_GM:
+	case SIMD_GM_X:
+		return reg;
+	case SIMD_G_XM:
+	case SIMD_SHIFT:
+		return rm;
+	default:
+		return 0;
+	}
+}
+
+enum torn unicorn_tears(const struct insn *insn)
+{
+	const struct simd_row *row = vector_row(insn);
+
+	if (!row || !(insn->flags & INSN_MEM) || row->size != 16)
+		return TORN_NOTHING;
+	return row->form == SIMD_XM_X ? TORN_STORE : TORN_LOAD;
+}
+
+bool unicorn_executes(const struct insn *insn, uint64_t start, bool vectors)
 {
 	const uint16_t entry = insn->map == 0 ? one_byte[insn->opcode] :
 			       insn->map == 1 ? two_byte[insn->opcode] :
 						NO;
 
-	(void)bytes;
 	if (!insn->length || insn->flags & (INSN_LOCK | INSN_VEX | INSN_CROSS | INSN_CHECK))
 		return false;
 	/* Only 64-bit code has the bases of FS and GS in Unicorn. */
@@ -160,6 +229,8 @@ bool unicorn_executes(const struct insn *insn, const uint8_t *bytes)
 	if (is_wrong(insn))
 		return false;
 	switch (entry & 0xff) {
+	case NO:
+		return vectors && vector_executes(insn, start);
 	case YES:
 		return true;
 	case NEAR:

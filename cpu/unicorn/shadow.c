@@ -10,37 +10,34 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "cpu/unicorn/unicorn.h"
 #include "util/guard.h"
+#include "util/pages.h"
 
 /* INT1: Unicorn has none, in any code size. One byte, so that no decoding goes over it. */
 #define FILLER 0xf1
 
 #define CODE_BYTES ((size_t)SHADOW_PAGES_MAX * GUEST_PAGE_SIZE)
 #define PAGES_BYTES (SHADOW_PAGES_MAX * sizeof(struct shadow))
+#define HASH_BYTES (sizeof(struct shadow *) << SHADOW_HASH_BITS)
 
 int shadows_init(struct shadows *shadows)
 {
-	/* Touched as far as they are used. */
-	shadows->code = mmap(NULL, CODE_BYTES, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (shadows->code == MAP_FAILED)
-		return -ENOMEM;
-	shadows->page = mmap(NULL, PAGES_BYTES, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (shadows->page == MAP_FAILED) {
-		munmap(shadows->code, CODE_BYTES);
-		return -ENOMEM;
-	}
-	return 0;
+	shadows->code = pages_alloc(CODE_BYTES);
+	shadows->page = pages_alloc(PAGES_BYTES);
+	shadows->hash = pages_alloc(HASH_BYTES);
+	if (shadows->code && shadows->page && shadows->hash)
+		return 0;
+	shadows_fini(shadows);
+	return -ENOMEM;
 }
 
 void shadows_fini(struct shadows *shadows)
 {
-	munmap(shadows->page, PAGES_BYTES);
-	munmap(shadows->code, CODE_BYTES);
+	pages_free(shadows->hash, HASH_BYTES);
+	pages_free(shadows->page, PAGES_BYTES);
+	pages_free(shadows->code, CODE_BYTES);
 }
 
 bool shadows_full(const struct shadows *shadows)
@@ -141,23 +138,27 @@ static bool agrees(const struct shadow *shadow, unsigned offset, const uint8_t *
 	return true;
 }
 
-static unsigned leading_bytes(const struct block *block)
+static unsigned leading_bytes(const struct shadows *shadows, const struct block *block,
+			      uint16_t *vectors)
 {
 	unsigned i, bytes = 0;
 
+	*vectors = 0;
 	for (i = 0; i < block->count; i++) {
 		const struct insn *insn = &block->insn[i];
 
-		if (!unicorn_executes(insn, block->source + insn->offset))
+		if (!unicorn_executes(insn, (uintptr_t)block->host, shadows->vectors))
 			break;
+		*vectors |= unicorn_vectors(insn);
 		bytes = insn->offset + insn->length;
 	}
 	return bytes;
 }
 
-unsigned shadow_publish(struct shadows *shadows, const struct block *block, uint64_t epoch)
+unsigned shadow_publish(struct shadows *shadows, const struct block *block, uint64_t epoch,
+			uint16_t *vectors)
 {
-	unsigned bytes = leading_bytes(block), offset = offset_of(block->host), i;
+	unsigned bytes = leading_bytes(shadows, block, vectors), offset = offset_of(block->host), i;
 	const uint8_t *host_page = page_of(block->host);
 	struct shadow *shadow;
 

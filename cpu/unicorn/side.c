@@ -20,21 +20,37 @@
 #define CHARGE_INSN 256
 #define CHARGE_TB 1024
 #define TCG_BLOCK_INSNS_MAX 512
+/* Pages of either kind, so many to one, that a supervisor's TLB is kept free of the other kind. */
+#define GLOBAL_SHARE 8
+/* Refusals for that, while CR3 stays the same, that cost less than to fill the TLB again. */
+#define REFUSALS_MAX 48
 
 /* In the order of state.gpr. */
-static int registers64[] = {
+static const int registers64[] = {
 	UC_X86_REG_RAX, UC_X86_REG_RCX,    UC_X86_REG_RDX, UC_X86_REG_RBX, UC_X86_REG_RSP,
 	UC_X86_REG_RBP, UC_X86_REG_RSI,    UC_X86_REG_RDI, UC_X86_REG_R8,  UC_X86_REG_R9,
 	UC_X86_REG_R10, UC_X86_REG_R11,    UC_X86_REG_R12, UC_X86_REG_R13, UC_X86_REG_R14,
 	UC_X86_REG_R15, UC_X86_REG_RFLAGS, UC_X86_REG_RIP,
 };
-static int registers32[] = {
+static const int registers32[] = {
 	UC_X86_REG_EAX, UC_X86_REG_ECX, UC_X86_REG_EDX, UC_X86_REG_EBX,    UC_X86_REG_ESP,
 	UC_X86_REG_EBP, UC_X86_REG_ESI, UC_X86_REG_EDI, UC_X86_REG_EFLAGS, UC_X86_REG_EIP,
 };
-#define REGISTERS_MAX 18
+static const int registers_xmm[] = {
+	UC_X86_REG_XMM0,  UC_X86_REG_XMM1,  UC_X86_REG_XMM2,  UC_X86_REG_XMM3,
+	UC_X86_REG_XMM4,  UC_X86_REG_XMM5,  UC_X86_REG_XMM6,  UC_X86_REG_XMM7,
+	UC_X86_REG_XMM8,  UC_X86_REG_XMM9,  UC_X86_REG_XMM10, UC_X86_REG_XMM11,
+	UC_X86_REG_XMM12, UC_X86_REG_XMM13, UC_X86_REG_XMM14, UC_X86_REG_XMM15,
+};
 
 /* ---- TLB ---- */
+
+static unsigned page_hash(uint64_t address)
+{
+	const uint64_t page = address >> GUEST_PAGE_SHIFT;
+
+	return (page ^ page >> 12) & 4095;
+}
 
 static bool canonical(const struct vcpu *vcpu, uint64_t address)
 {
@@ -61,6 +77,28 @@ static uint8_t *translate(struct vcpu *vcpu, uint64_t address, enum access acces
 	return mmu_lookup(&vcpu->mmu, address, 1, access, mode);
 }
 
+/*
+ * Whether a page that was just translated may be entered. Nothing outlives a change of CR3 in
+ * Unicorn's TLB unless all does: a kernel's code and data are global, and for the few accesses to
+ * user memory that it makes by itself the interpreter is cheaper than all of that again.
+ */
+static bool may_enter(struct side *side, uint64_t address, enum tlb_mode mode)
+{
+	struct side_tlb *tlb = &side->tlb;
+
+	if (mmu_is_global(&side->unicorn->vcpu->mmu, address, mode)) {
+		tlb->global++;
+	} else {
+		tlb->foreign++;
+		if (!side->user && !tlb->other && tlb->global > GLOBAL_SHARE * tlb->foreign &&
+		    ++tlb->refused <= REFUSALS_MAX)
+			return false;
+		tlb->other = true;
+	}
+	tlb->pages[address >> 63][page_hash(address) / 64] |= 1ull << page_hash(address) % 64;
+	return true;
+}
+
 static bool fill_code(struct side *side, uint64_t address, uc_tlb_entry *result)
 {
 	struct vcpu *vcpu = side->unicorn->vcpu;
@@ -76,7 +114,8 @@ static bool fill_code(struct side *side, uint64_t address, uc_tlb_entry *result)
 	if (!host)
 		return false;
 	shadow = shadow_find(&side->shadows, host);
-	if (!shadow || !shadow_verify(&side->shadows, shadow, vcpu->interp->code_epoch))
+	if (!shadow || !shadow_verify(&side->shadows, shadow, vcpu->interp->code_epoch) ||
+	    !may_enter(side, address, vcpu->code_mode))
 		return false;
 	result->paddr = (uintptr_t)shadow->code;
 	result->perms = UC_PROT_EXEC;
@@ -89,7 +128,8 @@ static bool fill_data(struct side *side, uint64_t address, enum access access, u
 	uint8_t *host = translate(vcpu, address, access, vcpu->data_mode);
 
 	/* Missing host pages are the interpreter's to report. */
-	if (!host || guard_probe(host, access == ACCESS_WRITE))
+	if (!host || guard_probe(host, access == ACCESS_WRITE) ||
+	    !may_enter(side, address, vcpu->data_mode))
 		return false;
 	if (side->unicorn->lockstep &&
 	    !lockstep_data(side->unicorn->lockstep, host, access == ACCESS_WRITE))
@@ -152,7 +192,7 @@ bool side_is_full(const struct side *side)
 
 /* ---- life ---- */
 
-struct side *side_open(struct unicorn *unicorn, enum side_index index)
+struct side *side_open(struct unicorn *unicorn, unsigned index)
 {
 	struct side *side = calloc(1, sizeof(*side));
 	uc_hook hook;
@@ -161,9 +201,14 @@ struct side *side_open(struct unicorn *unicorn, enum side_index index)
 		return NULL;
 	side->unicorn = unicorn;
 	side->number = ++unicorn->sides_opened;
-	side->wide = index == SIDE_SUPER64 || index == SIDE_USER64;
+	side->wide = !(index & SIDE_32);
+	side->user = index & SIDE_USER;
 	if (shadows_init(&side->shadows))
 		goto no_shadows;
+	side->shadows.vectors = index & SIDE_VECTORS;
+	side->gprs = side->wide ? 16 : 8;
+	memcpy(side->registers, side->wide ? registers64 : registers32,
+	       (side->gprs + 2) * sizeof(side->registers[0]));
 	if (uc_open(UC_ARCH_X86, side->wide ? UC_MODE_64 : UC_MODE_32, &side->uc))
 		goto no_unicorn;
 	if (uc_ctl_set_tcg_buffer_size(side->uc, TCG_BUFFER_BYTES) ||
@@ -211,17 +256,53 @@ static void write_bases(struct side *side)
 	}
 }
 
+/* Is everything still as the MMU has it? */
+static bool is_current(const struct side *side)
+{
+	const struct vcpu *vcpu = side->unicorn->vcpu;
+	const struct side_tlb *tlb = &side->tlb;
+	const struct mmu *mmu = &vcpu->mmu;
+	uint64_t i;
+
+	if (tlb->stale || tlb->data_mode != vcpu->data_mode ||
+	    tlb->code_epoch != vcpu->interp->code_epoch || tlb->epoch_global != mmu->epoch_global ||
+	    (tlb->other && tlb->epoch_other != mmu->epoch_other) ||
+	    mmu->page_flushes - tlb->page_flushes > MMU_FLUSHED)
+		return false;
+	for (i = tlb->page_flushes; i != mmu->page_flushes; i++) {
+		const uint64_t page = mmu->flushed[i % MMU_FLUSHED];
+		const unsigned hash = page_hash(page);
+
+		if (tlb->pages[page >> 63][hash / 64] >> hash % 64 & 1)
+			return false;
+	}
+	return true;
+}
+
 static void refresh_tlb(struct side *side)
 {
 	const struct vcpu *vcpu = side->unicorn->vcpu;
-	uint64_t stamp = vcpu->mmu.epoch + vcpu->interp->code_epoch;
+	struct side_tlb *tlb = &side->tlb;
+	const struct mmu *mmu = &vcpu->mmu;
 
-	if (side->stamp == stamp && side->data_mode == vcpu->data_mode)
+	if (!is_current(side)) {
+		uc_ctl_flush_tlb(side->uc);
+		side->flushes++;
+		memset(tlb->pages, 0, sizeof(tlb->pages));
+		tlb->stale = tlb->other = false;
+		tlb->global /= 2;
+		tlb->foreign /= 2;
+	} else if (tlb->epoch == mmu->epoch) {
 		return;
-	side->stamp = stamp;
-	side->data_mode = vcpu->data_mode;
-	side->flushes++;
-	uc_ctl_flush_tlb(side->uc);
+	}
+	if (tlb->epoch_other != mmu->epoch_other)
+		tlb->refused = 0;
+	tlb->data_mode = vcpu->data_mode;
+	tlb->code_epoch = vcpu->interp->code_epoch;
+	tlb->epoch = mmu->epoch;
+	tlb->epoch_global = mmu->epoch_global;
+	tlb->epoch_other = mmu->epoch_other;
+	tlb->page_flushes = mmu->page_flushes;
 }
 
 void side_forget(struct side *side, struct shadow *shadow, uint64_t linear, unsigned bytes)
@@ -231,53 +312,90 @@ void side_forget(struct side *side, struct shadow *shadow, uint64_t linear, unsi
 	uc_ctl_remove_cache(side->uc, linear, linear + bytes);
 	side->forgetting = NULL;
 	/* What was filled for this has not been checked. */
-	side->stamp = 0;
+	side->tlb.stale = true;
 }
 
-static uc_err run64(struct side *side, struct vcpu *vcpu)
+/* ---- vectors ---- */
+
+void side_use_vectors(struct side *side, uint16_t mask)
 {
-	struct cpu_state *s = &vcpu->state;
+	for (unsigned left = mask & ~side->vectors; left; left &= left - 1) {
+		const unsigned i = __builtin_ctz(left);
+
+		side->registers[side->gprs + 2 + side->vector_count] = registers_xmm[i];
+		side->vector[side->vector_count++] = i;
+	}
+	side->vectors |= mask;
+}
+
+/* ---- registers ---- */
+
+/* Registers to write, or to read: as uc_reg_write_batch() takes them. */
+struct transfer {
+	int registers[REGISTERS_MAX];
 	void *values[REGISTERS_MAX];
-	uint64_t rflags, rip = s->rip;
-	unsigned i;
+	int count;
+};
+
+static void add(struct transfer *transfer, int reg, void *value)
+{
+	transfer->registers[transfer->count] = reg;
+	transfer->values[transfer->count++] = value;
+}
+
+/* Those that are not what Unicorn has. */
+static void write_registers(struct side *side, uint64_t *rflags)
+{
+	struct cpu_state *s = &side->unicorn->vcpu->state;
+	struct transfer transfer;
+
+	transfer.count = 0;
+	add(&transfer, side->registers[side->gprs], rflags);
+	for (unsigned i = 0; i < side->gprs; i++)
+		if (s->gpr[i] != side->gpr[i] || !side->gprs_known)
+			add(&transfer, side->registers[i], &s->gpr[i]);
+	for (unsigned i = 0; i < side->vector_count; i++) {
+		const unsigned n = side->vector[i];
+
+		if (memcmp(side->xmm[n], s->fpu.xmm[n], 16) || !(side->vectors_known >> n & 1))
+			add(&transfer, registers_xmm[n], s->fpu.xmm[n]);
+	}
+	uc_reg_write_batch(side->uc, transfer.registers, transfer.values, transfer.count);
+}
+
+static void read_registers(struct side *side, uint64_t *rflags, uint64_t *rip)
+{
+	struct cpu_state *s = &side->unicorn->vcpu->state;
+	const unsigned general = side->gprs + 2;
+	void *values[REGISTERS_MAX];
+
+	for (unsigned i = 0; i < side->gprs; i++)
+		values[i] = &s->gpr[i];
+	values[side->gprs] = rflags;
+	values[side->gprs + 1] = rip;
+	for (unsigned i = 0; i < side->vector_count; i++)
+		values[general + i] = s->fpu.xmm[side->vector[i]];
+	uc_reg_read_batch(side->uc, side->registers, values, general + side->vector_count);
+	memcpy(side->gpr, s->gpr, side->gprs * sizeof(side->gpr[0]));
+	side->gprs_known = true;
+	for (unsigned i = 0; i < side->vector_count; i++)
+		memcpy(side->xmm[side->vector[i]], s->fpu.xmm[side->vector[i]], 16);
+	side->vectors_known = side->vectors;
+}
+
+/* In 32-bit code both are the halves that Unicorn knows; the upper ones are 0, and stay so. */
+static uc_err execute(struct side *side, struct cpu_state *s)
+{
+	uint64_t rflags = RFLAGS_FIXED | arith_to_rflags(s->arith) | (s->rflags & RFLAGS_DF);
+	uint64_t rip = s->rip;
 	uc_err error;
 
-	rflags = RFLAGS_FIXED | arith_to_rflags(s->arith) | (s->rflags & RFLAGS_DF);
-	for (i = 0; i < 16; i++)
-		values[i] = &s->gpr[i];
-	values[16] = &rflags;
-	values[17] = &rip;
-	uc_reg_write_batch(side->uc, registers64, values, 17);
+	write_registers(side, &rflags);
 	error = uc_emu_start(side->uc, rip, 0, 0, 0);
-	uc_reg_read_batch(side->uc, registers64, values, 18);
+	read_registers(side, &rflags, &rip);
 	s->rip = rip;
 	s->arith = rflags_to_arith(rflags);
 	s->rflags = (s->rflags & ~(uint64_t)RFLAGS_DF) | (rflags & RFLAGS_DF);
-	return error;
-}
-
-static uc_err run32(struct side *side, struct vcpu *vcpu)
-{
-	struct cpu_state *s = &vcpu->state;
-	uint32_t register32[10];
-	void *values[10];
-	unsigned i;
-	uc_err error;
-
-	for (i = 0; i < 10; i++)
-		values[i] = &register32[i];
-	for (i = 0; i < 8; i++)
-		register32[i] = (uint32_t)s->gpr[i];
-	register32[8] = RFLAGS_FIXED | arith_to_rflags(s->arith) | (s->rflags & RFLAGS_DF);
-	register32[9] = (uint32_t)s->rip;
-	uc_reg_write_batch(side->uc, registers32, values, 9);
-	error = uc_emu_start(side->uc, register32[9], 0, 0, 0);
-	uc_reg_read_batch(side->uc, registers32, values, 10);
-	for (i = 0; i < 8; i++)
-		s->gpr[i] = register32[i];
-	s->rip = register32[9];
-	s->arith = rflags_to_arith(register32[8]);
-	s->rflags = (s->rflags & ~(uint64_t)RFLAGS_DF) | (register32[8] & RFLAGS_DF);
 	return error;
 }
 
@@ -291,7 +409,7 @@ bool side_run(struct side *side)
 	uint64_t rip = vcpu->state.rip;
 	uc_err error;
 
-	error = side->wide ? run64(side, vcpu) : run32(side, vcpu);
+	error = execute(side, &vcpu->state);
 	/*
 	 * Unicorn keeps count of exceptions: from the third #DE on it takes itself for shut down
 	 * and returns without an error.

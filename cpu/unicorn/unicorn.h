@@ -25,6 +25,7 @@
 
 #define SHADOW_PAGES_MAX 2048
 #define SHADOW_HASH_BITS 12
+#define REGISTERS_MAX (18 + 16)
 
 /* A guest page of which code has been copied. */
 struct shadow {
@@ -44,18 +45,40 @@ struct shadows {
 	struct shadow *page;
 	unsigned used;
 	uint64_t slots_epoch;
-	struct shadow *hash[1u << SHADOW_HASH_BITS];
+	struct shadow **hash; /* 1 << SHADOW_HASH_BITS */
+	bool vectors;         /* SSE2 is copied too */
 };
 
-/* One Unicorn: code of one privilege and one code size. */
+/* What Unicorn's TLB was filled from. */
+struct side_tlb {
+	bool stale; /* to be flushed in any case */
+	enum tlb_mode data_mode;
+	uint64_t code_epoch;
+	uint64_t epoch, epoch_global, epoch_other, page_flushes; /* the MMU's */
+	uint64_t pages[2][64];    /* bits: hashed pages that it may hold, of either half */
+	bool other;               /* it may hold pages that are not global */
+	unsigned refused;         /* such pages, since CR3 changed */
+	unsigned global, foreign; /* fills and refusals of either kind; recent ones count more */
+};
+
+/* One Unicorn: code of one privilege and one code size, with SSE2 or without. */
 struct side {
 	struct unicorn *unicorn;
 	uc_engine *uc;
 	struct shadows shadows;
 	bool wide; /* 64-bit code */
-	/* What Unicorn's TLB was filled from. */
-	uint64_t stamp;
-	enum tlb_mode data_mode;
+	bool user;
+	/* What is read after a stay: general registers, RFLAGS, RIP, then vectors. */
+	int registers[REGISTERS_MAX];
+	unsigned gprs, vector_count;
+	/* General registers as Unicorn has them. */
+	uint64_t gpr[16];
+	bool gprs_known;
+	/* The same of vectors: registers that its code names; those of which Unicorn has what is in @xmm. */
+	uint8_t vector[16];
+	uint16_t vectors, vectors_known;
+	uint8_t xmm[16][16];
+	struct side_tlb tlb;
 	uint64_t fs_base, gs_base; /* as Unicorn has them */
 	unsigned fills, flushes;   /* in the present run */
 	/*
@@ -69,17 +92,18 @@ struct side {
 	struct shadow *forgetting;
 };
 
-enum side_index { SIDE_SUPER64, SIDE_USER64, SIDE_SUPER32, SIDE_USER32, SIDES };
+/* Bits of a side's index. */
+enum { SIDE_USER = 1, SIDE_32 = 2, SIDE_VECTORS = 4, SIDES = 8 };
 
 struct unicorn {
 	struct vcpu *vcpu;
-	bool eager; /* everything goes to Unicorn at once: for tests */
+	bool eager;                /* everything goes to Unicorn at once: for tests */
 	struct lockstep *lockstep; /* NULL: nobody looks */
 	struct side *side[SIDES];
 	_Atomic(uc_engine *) running;
 	atomic_int kicking; /* who may be using what they found in @running */
 	uint32_t sides_opened;
-	uint64_t next_sweep; /* count of entries at which unused sides are looked for */
+	uint64_t next_sweep;  /* count of entries at which unused sides are looked for */
 	struct side *entered; /* set while a side runs; found set later, it was left by a fault */
 	uint64_t stopped_at;  /* RIP that Unicorn could not get past */
 	bool stopped;
@@ -97,8 +121,16 @@ struct unicorn {
 
 /* ---- select.c ---- */
 
-/* Does Unicorn execute @insn as the CPU does, without knowing privileged state? */
-bool unicorn_executes(const struct insn *insn, const uint8_t *bytes);
+/*
+ * Does Unicorn execute @insn as the CPU does, without knowing privileged state? @start: address of
+ * its block, of which the lowest four bits count; @vectors: SSE2 may be used.
+ */
+bool unicorn_executes(const struct insn *insn, uint64_t start, bool vectors);
+/* The vector registers that an instruction which Unicorn executes names. */
+uint16_t unicorn_vectors(const struct insn *insn);
+/* What does it in two steps, of which the first stays done when the second faults? */
+enum torn { TORN_NOTHING, TORN_LOAD, TORN_STORE };
+enum torn unicorn_tears(const struct insn *insn);
 
 /* ---- shadow.c ---- */
 
@@ -111,10 +143,11 @@ struct shadow *shadow_find(struct shadows *shadows, const uint8_t *host);
 /* Whether an instruction that starts at @host was copied. */
 bool shadow_has(const struct shadow *shadow, const uint8_t *host);
 /*
- * Copies the leading instructions of @block that Unicorn executes. Returns how many bytes that was;
- * 0: none, or no page is left.
+ * Copies the leading instructions of @block that Unicorn executes, and tells which vector registers
+ * they name. Returns how many bytes that was; 0: none, or no page is left.
  */
-unsigned shadow_publish(struct shadows *shadows, const struct block *block, uint64_t epoch);
+unsigned shadow_publish(struct shadows *shadows, const struct block *block, uint64_t epoch,
+			uint16_t *vectors);
 /* Takes the code mark of @block, whose page it is, after the memslots changed. */
 void shadow_remark(struct shadows *shadows, struct shadow *shadow, const struct block *block);
 /* Compares with the guest page. False: it may not be executed now. */
@@ -123,10 +156,13 @@ bool shadows_full(const struct shadows *shadows);
 
 /* ---- side.c ---- */
 
-struct side *side_open(struct unicorn *unicorn, enum side_index index);
+/* @index: bits SIDE_*. */
+struct side *side_open(struct unicorn *unicorn, unsigned index);
 void side_close(struct side *side);
 /* Removes translations of @shadow's @bytes at @linear, where the vCPU is about to execute. */
 void side_forget(struct side *side, struct shadow *shadow, uint64_t linear, unsigned bytes);
+/* Code that was published names the vector registers @mask. */
+void side_use_vectors(struct side *side, uint16_t mask);
 /* Translation of @insns instructions that no hook reports is due. */
 void side_charge(struct side *side, unsigned insns);
 /* Its buffer fills: to be closed. */

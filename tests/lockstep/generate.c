@@ -155,7 +155,7 @@ static void consider(unsigned map, unsigned opcode, int reg, bool *exists, bool 
 		    insn.opcode != opcode)
 			continue;
 		*exists = true;
-		*often |= unicorn_executes(&insn, bytes);
+		*often |= unicorn_executes(&insn, 0, true);
 	}
 }
 
@@ -397,6 +397,14 @@ static void add_byte(struct encoding *e, uint8_t byte)
 	e->bytes[e->count++] = byte;
 }
 
+static bool is_vector(const struct opcode_choice *c)
+{
+	return c->map == 1 && ((c->opcode >= 0x10 && c->opcode <= 0x17) ||
+			       (c->opcode >= 0x28 && c->opcode <= 0x2f) ||
+			       (c->opcode >= 0x50 && c->opcode <= 0x7f) || c->opcode == 0xc2 ||
+			       (c->opcode >= 0xc4 && c->opcode <= 0xc6) || c->opcode >= 0xd0);
+}
+
 static bool is_string(const struct opcode_choice *c)
 {
 	return c->map == 0 && ((c->opcode >= 0xa4 && c->opcode <= 0xa7) ||
@@ -451,7 +459,7 @@ static void add_prefixes(struct generator *g, struct encoding *e, const struct o
 {
 	static const uint8_t segments[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x65 };
 
-	if (one_in(g, 6))
+	if (one_in(g, is_vector(c) ? 2 : 6))
 		add_byte(e, 0x66);
 	if (memory && one_in(g, 20))
 		add_byte(e, 0x67);
@@ -540,7 +548,7 @@ static bool encode(struct generator *g, const struct opcode_choice *c, struct en
 	int length;
 
 	e->count = 0;
-	if (one_in(g, is_string(c) ? 2 : 24))
+	if (one_in(g, is_string(c) ? 2 : is_vector(c) ? 3 : 24))
 		repeat = repeats[below(g, 2)];
 	prepare(g, c, repeat);
 	if (wide && one_in(g, 2))

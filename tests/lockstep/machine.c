@@ -424,6 +424,7 @@ static void prepare(struct machine *m, const struct batch *batch, const struct s
 	memset(machine_page(m, DATA_PAGES), 0, PAGE);
 	vcpu->state = m->initial[m->mode];
 	memcpy(vcpu->state.gpr, sequence->gpr, sizeof(sequence->gpr));
+	memcpy(vcpu->state.fpu.xmm, batch->data, sizeof(vcpu->state.fpu.xmm));
 	vcpu->state.rip = CODE_LINEAR + sequence->start;
 	rflags_set(&vcpu->state, sequence->flags);
 	vcpu_mode_changed(vcpu);
