@@ -187,12 +187,25 @@ static void handle_fault(int signo, siginfo_t *info, void *context)
 	}
 
 	guard->address = (uintptr_t)info->si_addr;
+	guard->pc = (uintptr_t)interrupted->uc_mcontext.gregs[REG_RIP];
 	guard->code = info->si_code;
 	guard->signo = signo;
 	guard_current = guard->outer;
 	/* What is interrupted may have its own rounding and flags; the kernel made fresh ones. */
 	__asm__ volatile("ldmxcsr %0" : : "m"(interrupted->uc_mcontext.fpregs->mxcsr) : "memory");
 	siglongjmp(guard->env, 1);
+}
+
+_Noreturn void guard_pass_on(const struct guard *guard)
+{
+	struct guard *outer = guard->outer;
+
+	outer->address = guard->address;
+	outer->pc = guard->pc;
+	outer->code = guard->code;
+	outer->signo = guard->signo;
+	guard_current = outer->outer;
+	siglongjmp(outer->env, 1);
 }
 
 static void install(void)

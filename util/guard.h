@@ -28,6 +28,7 @@ struct guard {
 	sigjmp_buf env;
 	struct guard *outer; /* the guard that was armed before */
 	uintptr_t address;   /* host address of the fault, valid after guard_enter() returned 1 */
+	uintptr_t pc;        /* of the host's instruction that faulted */
 	int code;            /* si_code of the fault (BUS_MCEERR_AR for a poisoned page) */
 	int signo;
 };
@@ -54,6 +55,9 @@ static inline void guard_leave(struct guard *g)
 	atomic_signal_fence(memory_order_seq_cst);
 	guard_current = g->outer;
 }
+
+/* A fault came back, and is the affair of the guard that was armed before, which must exist. */
+_Noreturn void guard_pass_on(const struct guard *g);
 
 /* A fault came back: was the page there, but poisoned? */
 static inline bool guard_poisoned(const struct guard *g)

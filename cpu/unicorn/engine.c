@@ -145,6 +145,13 @@ static void drop(struct unicorn *unicorn, unsigned index)
 	side_close(side);
 }
 
+static void drop_side(struct unicorn *unicorn, const struct side *side)
+{
+	for (unsigned i = 0; i < SIDES; i++)
+		if (unicorn->side[i] == side)
+			drop(unicorn, i);
+}
+
 /* The code of a boot loader or of a program that has ended is not worth its memory. */
 static void drop_unused(struct unicorn *unicorn)
 {
@@ -280,6 +287,8 @@ static void run(struct unicorn *unicorn, struct side *side, struct block *block)
 	if (unlikely(vcpu->profile))
 		count(unicorn, side, unicorn->stats.refused != refused);
 	fills = (uint64_t)side->fills * FILL_CYCLES + side->flushes * FLUSH_CYCLES;
+	if (unlikely(side->broken))
+		drop_side(unicorn, side);
 	if (unicorn->eager || stay > fills + STAY_SHORT)
 		block->reload = 1;
 	else if (block->reload < RELOAD_MAX)
@@ -377,9 +386,7 @@ static void unicorn_destroy(struct vcpu *vcpu)
 static void clean_up_after_fault(struct unicorn *unicorn)
 {
 	atomic_store(&unicorn->running, NULL);
-	for (unsigned i = 0; i < SIDES; i++)
-		if (unicorn->side[i] == unicorn->entered)
-			drop(unicorn, i);
+	drop_side(unicorn, unicorn->entered);
 	unicorn->entered = NULL;
 }
 

@@ -485,9 +485,12 @@ static bool check(struct lockstep *lockstep, struct side *side, uint64_t limit)
 	bool same;
 
 	mmu_flush_writes(&vcpu->mmu);
+	/* The client took a page away meanwhile. */
 	if (guard_enter(&guard)) {
 		vcpu->interp = own;
-		difference(lockstep, side, "a host page is missing");
+		vcpu->insn_now = NULL;
+		vcpu->rmw_pending = false;
+		return false;
 	}
 	interp->mode = own->mode;
 	interp->key = own->key;

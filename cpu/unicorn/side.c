@@ -383,6 +383,27 @@ static void read_registers(struct side *side, uint64_t *rflags, uint64_t *rip)
 	side->vectors_known = side->vectors;
 }
 
+/*
+ * Starts it, in a frame of its own as after setjmp(). What it did before the client took a page away
+ * under it is done; only where Unicorn itself touched the page is that not known, and for whoever
+ * armed the guard before, it never started.
+ */
+static uc_err __attribute__((noinline)) start(struct side *side, uint64_t rip)
+{
+	struct guard guard;
+	uc_err error;
+
+	if (guard_enter(&guard)) {
+		if (!unicorn_restore_state(guard.pc))
+			guard_pass_on(&guard);
+		side->broken = true;
+		return UC_ERR_EXCEPTION;
+	}
+	error = uc_emu_start(side->uc, rip, 0, 0, 0);
+	guard_leave(&guard);
+	return error;
+}
+
 /* In 32-bit code both are the halves that Unicorn knows; the upper ones are 0, and stay so. */
 static uc_err execute(struct side *side, struct cpu_state *s)
 {
@@ -391,7 +412,7 @@ static uc_err execute(struct side *side, struct cpu_state *s)
 	uc_err error;
 
 	write_registers(side, &rflags);
-	error = uc_emu_start(side->uc, rip, 0, 0, 0);
+	error = start(side, rip);
 	read_registers(side, &rflags, &rip);
 	s->rip = rip;
 	s->arith = rflags_to_arith(rflags);

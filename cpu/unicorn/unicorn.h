@@ -87,6 +87,7 @@ struct side {
 	 */
 	uint64_t charged;
 	uint32_t number; /* of the side, for block->entered */
+	bool broken;     /* it was left by a fault of the host */
 	uint64_t used;   /* the engine's count of entries at the last one here */
 	/* Translations of this one are being removed: fetches get it unchecked. */
 	struct shadow *forgetting;
@@ -167,8 +168,16 @@ void side_use_vectors(struct side *side, uint16_t mask);
 void side_charge(struct side *side, unsigned insns);
 /* Its buffer fills: to be closed. */
 bool side_is_full(const struct side *side);
-/* Runs from state.rip. True: stopped at an instruction that the interpreter must execute. */
+/*
+ * Runs from state.rip. True: stopped at an instruction that the interpreter must execute. With
+ * side->broken: because a host page is missing; the side can only be closed.
+ */
 bool side_run(struct side *side);
+
+/* ---- stop.c, inside Unicorn ---- */
+
+/* After a fault of translated code at @host_pc: makes the state exact. False: it was not there. */
+bool unicorn_restore_state(uintptr_t host_pc);
 
 /* ---- lockstep.c ---- */
 

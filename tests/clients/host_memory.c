@@ -2,6 +2,7 @@
 /* What the client does to its memory behind a slot: the guest sees it, and nothing crashes. */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -364,6 +365,31 @@ static void while_running(void)
 	}
 }
 
+/* The same for a guest that counts: what it did before the missing page is done, and done once. */
+GUEST(once_code, 64,
+      "xor %edx, %edx; mov %rdx, 0xa000\n"
+      "1: mov $0x40000000, %ebx; mov $64, %ecx\n"
+      "2: incq 0xa000; inc %rdx; mov (%rbx), %eax; cmp %rdx, 0xa000; jne 3f\n"
+      "add $0x1000, %rbx; dec %ecx; jnz 2b\n"
+      "cmp $3000000, %edx; jb 1b; out %al, $0x10; hlt; 3: out %al, $0x11; hlt");
+
+static void once(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+	pthread_t thread;
+	int result;
+
+	churned = BOOT(&vm, &vcpu, once_code);
+	pthread_create(&thread, NULL, churn, NULL);
+	while ((result = vcpu_run(&vcpu)) == -EFAULT)
+		sched_yield();
+	CHECK(result == KVM_EXIT_IO, "%s", exit_name(result));
+	stop = true;
+	pthread_join(thread, NULL);
+	CHECK_EQ(vcpu.run->io.port, 0x10);
+}
+
 static const struct test_case cases[] = {
 	{ "unmapped", unmapped },
 	{ "protected", protected },
@@ -374,6 +400,6 @@ static const struct test_case cases[] = {
 	{ "no_stack", no_stack },
 	{ "alias", alias },
 	{ "poisoned", poisoned },
-	{ "while_running", while_running },
+	{ "while_running", while_running }, { "once", once },
 };
 CASES_MAIN(cases)

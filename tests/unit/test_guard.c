@@ -118,6 +118,34 @@ START_TEST(inner_guard_catches_and_outer_stays_armed)
 }
 END_TEST
 
+static int touch_and_pass_on(volatile uint8_t *p, struct guard *guard)
+{
+	struct guard inner;
+
+	if (guard_enter(guard))
+		return 1;
+	if (guard_enter(&inner))
+		guard_pass_on(&inner);
+	(void)*p;
+	guard_leave(&inner);
+	guard_leave(guard);
+	return 0;
+}
+
+START_TEST(inner_guard_hands_on)
+{
+	struct guard guard;
+
+	take_page();
+	ck_assert_int_eq(touch_and_pass_on(page + 5, &guard), 1);
+	ck_assert_uint_eq(guard.address, (uintptr_t)page + 5);
+	ck_assert_uint_ne(guard.pc, 0);
+	ck_assert_int_eq(guard.signo, SIGSEGV);
+	ck_assert_int_eq(guard.code, SEGV_ACCERR);
+	ck_assert_ptr_null(guard_current);
+}
+END_TEST
+
 START_TEST(outer_guard_catches_after_inner_left)
 {
 	static struct guard outer, inner;
@@ -430,6 +458,7 @@ int main(void)
 		mxcsr_stays,
 		truncated_file_comes_back,
 		inner_guard_catches_and_outer_stays_armed,
+		inner_guard_hands_on,
 		outer_guard_catches_after_inner_left,
 		threads_have_their_own_guards,
 		copies_work,
