@@ -279,18 +279,29 @@ static void op_simd(struct vcpu *cpu, const struct insn *insn)
 	NEXT(cpu, insn);
 }
 
-/* The same for vectors from vectors, where no result has to be held back. */
+/* The same on the registers where they are; a fault comes in front of the thunk. */
+struct direct {
+	bool reg_general, rm_general; /* general registers, not vectors */
+	bool memory;
+	bool compares;   /* writes the flags alone */
+	bool calculates; /* SIMD_FP */
+};
+
 static __attribute__((always_inline)) inline void direct(struct vcpu *cpu, const struct insn *insn,
-							 bool memory, bool calculates)
+							 const struct direct how)
 {
-	struct fpu_state *fpu = &cpu->state.fpu;
+	struct cpu_state *s = &cpu->state;
 	uint8_t operand[16] __attribute__((aligned(16))), before[16];
 	simd_direct *thunk = (simd_direct *)insn->thunk;
-	uint8_t *reg = fpu->xmm[insn->reg_number];
-	void *rm = fpu->xmm[insn->rm_number];
+	void *reg = how.reg_general ? (void *)&s->gpr[insn->reg_number] :
+				      s->fpu.xmm[insn->reg_number];
+	void *rm = how.rm_general ? (void *)&s->gpr[insn->rm_number] :
+				    s->fpu.xmm[insn->rm_number];
+	void *written = how.compares ? (void *)&s->arith : reg;
+	const unsigned bytes = how.compares ? sizeof(s->arith) : how.reg_general ? 8 : 16;
 
 	check(cpu, insn, insn->simd_feature);
-	if (memory) {
+	if (how.memory) {
 		if (insn->simd_align &&
 		    mem_linear(cpu, insn, insn->seg, mem_offset(cpu, insn)) & insn->simd_align)
 			exception_gp(cpu, insn, 0);
@@ -302,40 +313,54 @@ static __attribute__((always_inline)) inline void direct(struct vcpu *cpu, const
 		thunk = simd_direct_get(insn, row_of(insn));
 	if (unlikely(!thunk))
 		interp_emulation_error(cpu, insn);
-	if (!calculates) {
-		thunk(reg, rm, fpu->xmm[0]);
+	if (!how.calculates) {
+		thunk(reg, rm, s->fpu.xmm[0], &s->arith);
 		return;
 	}
 	mxcsr_load(cpu);
-	memcpy(before, reg, 16);
-	thunk(reg, rm, fpu->xmm[0]);
+	memcpy(before, written, bytes);
+	thunk(reg, rm, s->fpu.xmm[0], &s->arith);
 	if (unlikely(cpu->interp->mxcsr.each) && mxcsr_raised(cpu)) {
-		memcpy(reg, before, 16);
+		memcpy(written, before, bytes);
 		mxcsr_exception(cpu, insn);
 	}
 }
 
-#define DIRECT(name, memory, calculates)                                                           \
-static void name(struct vcpu *cpu, const struct insn *insn)                                       \
+/* clang-format off */
+#define DIRECT(name, ...)                                                                          \
+static void name(struct vcpu *cpu, const struct insn *insn)                                        \
 {                                                                                                  \
-	direct(cpu, insn, memory, calculates);                                                     \
+	direct(cpu, insn, (struct direct){ __VA_ARGS__ });                                         \
 	NEXT(cpu, insn);                                                                           \
 }
-DIRECT(op_direct, false, false)
-DIRECT(op_direct_memory, true, false)
-DIRECT(op_direct_fp, false, true)
-DIRECT(op_direct_fp_memory, true, true)
+/* By whether the operand is memory, and whether it calculates. */
+#define DIRECTS(name, ...)                                                                         \
+DIRECT(name##_r, __VA_ARGS__)                                                                      \
+DIRECT(name##_m, __VA_ARGS__, .memory = true)                                                      \
+DIRECT(name##_r_fp, __VA_ARGS__, .calculates = true)                                               \
+DIRECT(name##_m_fp, __VA_ARGS__, .memory = true, .calculates = true)                               \
+static insn_fn *const name[2][2] = { { name##_r, name##_m }, { name##_r_fp, name##_m_fp } };
+DIRECTS(direct_vector, .reg_general = false)
+DIRECTS(direct_compare, .compares = true)
+DIRECTS(direct_to_general, .reg_general = true)
+DIRECTS(direct_from_general, .rm_general = true)
+/* clang-format on */
 
 static insn_fn *select_direct(struct insn *insn, const struct simd_row *row)
 {
-	static insn_fn *const handler[2][2] = { { op_direct, op_direct_memory },
-						{ op_direct_fp, op_direct_fp_memory } };
+	bool fp = row->flags & SIMD_FP, memory = insn->flags & INSN_MEM;
 
 	insn->thunk = (void *)simd_direct_get(insn, row);
 	insn->simd_feature = row->feature;
-	insn->simd_bytes = row->size;
+	insn->simd_bytes = operand_bytes(insn, row);
 	insn->simd_align = row->flags & SIMD_ALIGN ? 15 : 0;
-	return handler[!!(row->flags & SIMD_FP)][!!(insn->flags & INSN_MEM)];
+	if (row->flags & SIMD_COMPARE)
+		return direct_compare[fp][memory];
+	if (row->form == SIMD_G_XM)
+		return direct_to_general[fp][memory];
+	if (row->form == SIMD_X_GM || row->form == SIMD_GM_X)
+		return direct_from_general[fp][memory];
+	return direct_vector[fp][memory];
 }
 
 /* MASKMOVDQU, MASKMOVQ: bytes of the first operand whose mask bit is set, to DS:[rDI]. */
@@ -441,7 +466,7 @@ insn_fn *simd_select(struct insn *insn)
 	fn = select_move(insn);
 	if (fn)
 		return fn;
-	if (simd_is_direct(row))
+	if (simd_is_direct(insn, row))
 		return select_direct(insn, row);
 	insn->thunk = (void *)simd_thunk_get(insn, row);
 	return op_simd;

@@ -69,12 +69,12 @@ typedef void simd_thunk(struct simd_call *call);
 simd_thunk *simd_thunk_get(const struct insn *insn, const struct simd_row *row);
 
 /*
- * Vector from vectors, the usual case: works on the registers where they are. @reg: ModRM.reg's
- * vector, read and written. @rm: ModRM.rm's (written by shifts), or the memory operand, aligned.
- * @xmm0: the implicit operand.
+ * The usual case, in which one register is written: works on the registers where they are. @reg:
+ * ModRM.reg's, @rm: ModRM.rm's, or the memory operand, aligned. @xmm0: the implicit operand. What
+ * compares writes the flags to @arith (LAHF/SETO form) and nothing else.
  */
-typedef void simd_direct(void *reg, void *rm, const void *xmm0);
-bool simd_is_direct(const struct simd_row *row);
+typedef void simd_direct(void *reg, void *rm, const void *xmm0, uint16_t *arith);
+bool simd_is_direct(const struct insn *insn, const struct simd_row *row);
 simd_direct *simd_direct_get(const struct insn *insn, const struct simd_row *row);
 
 /* x87: @image is an FXSAVE image (aligned 16), @memory the operand's buffer. */

@@ -132,22 +132,33 @@ static void emit_simd(struct emit *e, const struct insn *insn, const void *data)
 	emit_byte(e, 0xc3);
 }
 
-/* simd_direct: RDI reg, RSI rm, RDX xmm0. */
+/* simd_direct: RDI reg, RSI rm, RDX xmm0, RCX arith. */
 static void emit_direct(struct emit *e, const struct insn *insn, const void *data)
 {
 	const struct simd_row *row = data;
 
-	if (row->form != SIMD_SHIFT)
+	if (row->form != SIMD_SHIFT && row->form != SIMD_G_XM)
 		EMIT(e, "\x0f\x10\x17"); /* movups xmm2, [rdi] */
-	if (!(insn->flags & INSN_MEM))
-		EMIT(e, "\x0f\x10\x0e"); /* movups xmm1, [rsi] */
+	if (!(insn->flags & INSN_MEM)) {
+		if (row->form == SIMD_X_GM)
+			EMIT(e, "\x4c\x8b\x06"); /* mov r8, [rsi] */
+		else
+			EMIT(e, "\x0f\x10\x0e"); /* movups xmm1, [rsi] */
+	}
 	if (insn->map == 2)
 		EMIT(e, "\x0f\x10\x02"); /* movups xmm0, [rdx] */
 	emit_instruction(e, insn, row, 6);
-	if (row->form == SIMD_SHIFT)
-		EMIT(e, "\x0f\x11\x0e\xc3"); /* movups [rsi], xmm1; ret */
+	if (row->flags & SIMD_SETS_FLAGS)
+		EMIT(e, "\x9f\x0f\x90\xc0\x66\x89\x01"); /* lahf; seto al; mov [rcx], ax */
+	else if (row->form == SIMD_SHIFT)
+		EMIT(e, "\x0f\x11\x0e"); /* movups [rsi], xmm1 */
+	else if (row->form == SIMD_G_XM)
+		EMIT(e, "\x4c\x89\x07"); /* mov [rdi], r8 */
+	else if (row->form == SIMD_GM_X)
+		EMIT(e, "\x4c\x89\x06"); /* mov [rsi], r8 */
 	else
-		EMIT(e, "\x0f\x11\x17\xc3"); /* movups [rdi], xmm2; ret */
+		EMIT(e, "\x0f\x11\x17"); /* movups [rdi], xmm2 */
+	emit_byte(e, 0xc3);
 }
 
 /*
@@ -223,11 +234,21 @@ simd_thunk *simd_thunk_get(const struct insn *insn, const struct simd_row *row)
 	return (simd_thunk *)thunk_get(key_of(insn, row), emit_simd, insn, row);
 }
 
-bool simd_is_direct(const struct simd_row *row)
+bool simd_is_direct(const struct insn *insn, const struct simd_row *row)
 {
-	return (row->form == SIMD_X_XM || row->form == SIMD_SHIFT) &&
-	       !(row->flags & (SIMD_MMX | SIMD_MMX_REG | SIMD_MMX_RM | SIMD_STRING |
-			       SIMD_SETS_FLAGS | SIMD_COMPARE));
+	if (row->flags & (SIMD_MMX | SIMD_MMX_REG | SIMD_MMX_RM | SIMD_STRING))
+		return false;
+	switch ((enum simd_form)row->form) {
+	case SIMD_X_XM:
+	case SIMD_SHIFT:
+	case SIMD_X_GM:
+	case SIMD_G_XM:
+		return true;
+	case SIMD_GM_X:
+		return !(insn->flags & INSN_MEM);
+	default:
+		return false;
+	}
 }
 
 simd_direct *simd_direct_get(const struct insn *insn, const struct simd_row *row)
