@@ -287,6 +287,20 @@ struct direct {
 	bool calculates; /* SIMD_FP */
 };
 
+/* The memory operand where it is, or a copy in @operand. The thunk may fault as a copy may. */
+static inline void *operand_at(struct vcpu *cpu, const struct insn *insn, uint8_t *operand)
+{
+	const unsigned bytes = insn->simd_bytes;
+	uint64_t address = mem_operand(cpu, insn, bytes, ACCESS_READ);
+	uint8_t *p = mmu_lookup(&cpu->mmu, address, bytes, ACCESS_READ, cpu->data_mode);
+
+	cpu->insn_now = insn;
+	if (likely(p))
+		return p;
+	mem_read_slow(cpu, insn, address, operand, bytes, cpu->data_mode);
+	return operand;
+}
+
 static __attribute__((always_inline)) inline void direct(struct vcpu *cpu, const struct insn *insn,
 							 const struct direct how)
 {
@@ -305,8 +319,7 @@ static __attribute__((always_inline)) inline void direct(struct vcpu *cpu, const
 		if (insn->simd_align &&
 		    mem_linear(cpu, insn, insn->seg, mem_offset(cpu, insn)) & insn->simd_align)
 			exception_gp(cpu, insn, 0);
-		load_bytes(cpu, insn, operand, insn->simd_bytes);
-		rm = operand;
+		rm = operand_at(cpu, insn, operand);
 	}
 	/* There was no memory for it when the instruction was decoded. */
 	if (unlikely(!thunk))
