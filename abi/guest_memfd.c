@@ -118,13 +118,16 @@ long ioctl_guest_memfd_set_attributes(struct ioctl_call *call)
 
 /* ---- pages in advance ---- */
 
+/* How many between two looks for a signal. */
+#define PAGES_TO_SIGNAL 64
+
 /* The rest that was not done is the client's to see, whatever happened. */
 long ioctl_vcpu_pre_fault_memory(struct ioctl_call *call)
 {
 	struct kvm_pre_fault_memory args;
 	struct vcpu *vcpu = call_vcpu(call);
 	struct memslots *slots;
-	uint64_t full;
+	uint64_t full, pages = 0;
 	long r = 0;
 
 	if (copy_in(call, &args, call->argument, sizeof(args)))
@@ -136,8 +139,12 @@ long ioctl_vcpu_pre_fault_memory(struct ioctl_call *call)
 		goto out;
 	}
 	slots = memory_slots_get(vcpu->vm->memory);
-	while (args.size && !r) {
-		r = memslots_prefault(slots, vcpu->mmu.as, args.gpa);
+	for (; args.size; pages++) {
+		if (pages % PAGES_TO_SIGNAL == 0 &&
+		    call->client->ops->signal_pending(call->client))
+			r = -EINTR;
+		else
+			r = memslots_prefault(slots, vcpu->mmu.as, args.gpa);
 		if (r)
 			break;
 		args.gpa += GUEST_PAGE_SIZE;

@@ -184,8 +184,11 @@ bool client_defer_signal(int signo, siginfo_t *info, void *context)
 	ucontext_t *interrupted = context;
 	uint64_t mask;
 
-	if (!self.running)
+	if (!self.running) {
+		/* An ioctl that takes long looks. */
+		self.interrupted = 1;
 		return false;
+	}
 	/* Without a place in the queue the handler runs now. */
 	if (kernel_call(SYS_rt_tgsigqueueinfo, kernel_getpid(),
 			kernel_call(SYS_gettid, 0, 0, 0, 0, 0, 0), signo, (unsigned long)info, 0,
@@ -231,6 +234,7 @@ int client_ioctl(struct description *description, unsigned request, unsigned lon
 	if (run) {
 		enter_run(object);
 	} else {
+		self.interrupted = 0;
 		self.object = object;
 		self.argument = argument;
 	}

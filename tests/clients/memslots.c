@@ -2,6 +2,7 @@
 /* Memslots: deleted, moved, read-only, two views of one page, and the dirty log. */
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 
 #include "kvm_client.h"
 #include "kvm_new.h"
@@ -408,6 +409,47 @@ static void changes_in_a_row(void)
 	pthread_join(thread, NULL);
 }
 
+/* Pages in advance take long: a signal ends that, and the rest is told. */
+#define HUGE_BYTES (16ULL << 30)
+
+static void nothing(int signo)
+{
+	(void)signo;
+}
+
+static void *send_signal(void *thread)
+{
+	sleep_ms(20);
+	pthread_kill(*(pthread_t *)thread, SIGUSR1);
+	return NULL;
+}
+
+static void interrupted_pre_fault(void)
+{
+	struct kvm_pre_fault_memory range = { .gpa = 1ULL << 32, .size = HUGE_BYTES };
+	struct sigaction action = { .sa_handler = nothing, .sa_flags = SA_RESTART };
+	pthread_t self = pthread_self(), thread;
+	struct vm vm;
+	struct vcpu vcpu;
+	void *memory;
+	int result;
+
+	VM_BOOT(&vm, &vcpu, MODE_LONG, count_code);
+	VM_NEED_CAP(&vm, KVM_CAP_PRE_FAULT_MEMORY);
+	memory = mmap(NULL, HUGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		      0);
+	CHECK(memory != MAP_FAILED, "mmap: %s", strerror(errno));
+	madvise(memory, HUGE_BYTES, MADV_NOHUGEPAGE);
+	set_slot(&vm, 1, 0, 1ULL << 32, HUGE_BYTES, memory);
+	sigaction(SIGUSR1, &action, NULL);
+	pthread_create(&thread, NULL, send_signal, &self);
+	result = ioctl(vcpu.fd, KVM_PRE_FAULT_MEMORY, &range);
+	pthread_join(thread, NULL);
+	CHECK(!result, "%s", strerror(errno));
+	CHECK(range.size && range.size < HUGE_BYTES, "%#llx bytes are left", range.size);
+	CHECK_EQ(range.gpa, (1ULL << 32) + HUGE_BYTES - range.size);
+}
+
 static const struct test_case cases[] = {
 	{ "delete", delete },
 	{ "second", second },
@@ -423,5 +465,6 @@ static const struct test_case cases[] = {
 	{ "hole_behind_slot", hole_behind_slot },
 	{ "churn_while_running", churn_while_running },
 	{ "changes_in_a_row", changes_in_a_row },
+	{ "interrupted_pre_fault", interrupted_pre_fault },
 };
 CASES_MAIN(cases)
