@@ -106,6 +106,9 @@ static int side_index(const struct vcpu *vcpu)
 
 	if (mode->check)
 		return -1;
+	/* Between STAC and CLAC: short, and other rights mean another TLB. */
+	if (vcpu->data_mode == TLB_SUPER_AC)
+		return -1;
 	if (may_use_vectors(vcpu))
 		index |= SIDE_VECTORS;
 	if (mode->code == 8)
@@ -300,7 +303,7 @@ static bool unicorn_hot(struct vcpu *vcpu, struct block *block)
 {
 	struct unicorn *unicorn = vcpu->engine_data;
 	bool stopped_here = unicorn->stopped && unicorn->stopped_at == vcpu->state.rip;
-	enum published published = NOTHING;
+	enum published published;
 	struct side *side;
 
 	unicorn->stopped = false;
@@ -308,8 +311,12 @@ static bool unicorn_hot(struct vcpu *vcpu, struct block *block)
 	if (vcpu->state.events.shadow)
 		return false;
 	side = side_get(unicorn);
-	if (side)
-		published = publish(side, vcpu, block);
+	if (!side) {
+		/* Not in this mode; the same code may come by in another. */
+		block->heat = HEAT;
+		return false;
+	}
+	published = publish(side, vcpu, block);
 	if (published == NOTHING) {
 		block->heat = 0; /* as far away as it goes */
 		return false;

@@ -24,6 +24,7 @@ enum choice {
 	REG,    /* register form */
 	WIDE,   /* 64-bit code */
 	MEM,    /* memory form */
+	FENCE,  /* LFENCE, SFENCE: what Unicorn makes of loads and stores stays in order */
 	GROUP,  /* bits of @group say which ModRM.reg */
 };
 
@@ -48,7 +49,7 @@ static const uint16_t one_byte[256] = {
 
 static const uint16_t two_byte[256] = {
 	[0x0d] = MEM, [0x18] = MEM, [0x1f] = YES, [0x40 ... 0x4f] = YES, [0x80 ... 0x8f] = NEAR, [0x90 ... 0x9f] = YES,
-	[0xa3 ... 0xa5] = YES, [0xab ... 0xad] = YES, [0xaf] = YES, [0xb0 ... 0xb1] = YES,
+	[0xa3 ... 0xa5] = YES, [0xab ... 0xad] = YES, [0xae] = FENCE, [0xaf] = YES, [0xb0 ... 0xb1] = YES,
 	[0xb3] = YES, [0xb6 ... 0xb7] = YES, [0xba] = GROUPED(0xf0), [0xbb] = YES,
 	[0xbc ... 0xbd] = STRING, [0xbe ... 0xbf] = YES, [0xc0 ... 0xc1] = YES,
 	[0xc7] = GROUPED(0x02), [0xc8 ... 0xcf] = YES,
@@ -243,6 +244,9 @@ bool unicorn_executes(const struct insn *insn, uint64_t start, bool vectors)
 		return !(insn->flags & INSN_MEM);
 	case MEM:
 		return insn->flags & INSN_MEM;
+	case FENCE:
+		return !(insn->flags & INSN_MEM) && !insn->prefix &&
+		       ((insn->modrm >> 3 & 7) == 5 || (insn->modrm >> 3 & 7) == 7);
 	case GROUP:
 		return entry >> 8 >> (insn->modrm >> 3 & 7) & 1;
 	}
