@@ -97,7 +97,7 @@ static void timers(void)
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN };
 	struct sigaction action = { .sa_sigaction = with_info, .sa_flags = SA_SIGINFO };
 	timer_t timer;
-	int i;
+	int i, before;
 
 	calls = 0;
 	CHECK(!sigaction(SIGALRM, &action, NULL) && !sigaction(SIGRTMIN, &action, NULL));
@@ -108,8 +108,11 @@ static void timers(void)
 	CHECK(!timer_create(CLOCK_MONOTONIC, &event, &timer));
 	CHECK(!timer_settime(timer, 0, &often, NULL));
 	for (i = 0; i < 10; i++) {
+		/* One that comes too early for this KVM_RUN leaves the next to it. */
+		before = calls;
 		CHECK_FAILS(ioctl(vcpu, KVM_RUN, 0), EINTR);
-		CHECK(calls == 2 + i && last.si_code == SI_TIMER && last.si_value.sival_int == 55);
+		CHECK(calls > before);
+		CHECK(last.si_code == SI_TIMER && last.si_value.sival_int == 55);
 	}
 	CHECK(!timer_delete(timer) && signal(SIGALRM, SIG_DFL) != SIG_ERR);
 }
