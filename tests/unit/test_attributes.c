@@ -92,6 +92,7 @@ START_TEST(same_as_an_array)
 	for (unsigned round = 0; round < 20000; round++) {
 		unsigned first = rand() % PAGES, end = first + 1 + rand() % (PAGES - first);
 		bool present = rand() & 1, all = true, none = true;
+		unsigned different = 0;
 
 		if (rand() % 4)
 			end = first + 1 + (end - first) % 4;
@@ -106,7 +107,8 @@ START_TEST(same_as_an_array)
 			model[i] = present;
 		check_form();
 		for (unsigned i = 0; i < PAGES; i++)
-			ck_assert_int_eq(page_set_has(set, i), model[i]);
+			different += page_set_has(set, i) != model[i];
+		ck_assert_uint_eq(different, 0);
 	}
 }
 END_TEST
