@@ -54,6 +54,7 @@ static struct {
 } slots[SLOTS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static volatile bool stop;
+static enum { RING, LOG, LOG_CLEARED } how;
 
 static void reap_ring(unsigned int i, int *total)
 {
@@ -68,15 +69,40 @@ static void reap_ring(unsigned int i, int *total)
 }
 
 /* What was handed out is what is taken back, at any time. */
-static void reap(void)
+static void reap_rings(void)
 {
 	int total = 0;
 
-	pthread_mutex_lock(&lock);
 	for (unsigned int i = 0; i < VCPUS; i++)
 		reap_ring(i, &total);
 	if (total)
 		CHECK_EQ(XIOCTL(vm.fd, KVM_RESET_DIRTY_RINGS, 0), total);
+}
+
+/* The second half is cleared by itself, as who sends a part at a time does. */
+static void reap_log(unsigned int i)
+{
+	static uint64_t bitmap[SLOT_PAGES / 64];
+	struct kvm_dirty_log log = { .slot = i, .dirty_bitmap = bitmap };
+	struct kvm_clear_dirty_log clear = { .slot = i, .num_pages = slots[i].pages / 2 };
+
+	XIOCTL(vm.fd, KVM_GET_DIRTY_LOG, &log);
+	for (unsigned int half = 0; how == LOG_CLEARED && half < 2; half++) {
+		clear.first_page = half * clear.num_pages;
+		clear.dirty_bitmap = bitmap + clear.first_page / 64;
+		XIOCTL(vm.fd, KVM_CLEAR_DIRTY_LOG, &clear);
+	}
+	for (unsigned int page = 0; page < slots[i].pages; page++)
+		slots[i].dirty[page] |= bitmap[page / 64] >> page % 64 & 1;
+}
+
+static void reap(void)
+{
+	pthread_mutex_lock(&lock);
+	if (how == RING)
+		reap_rings();
+	for (unsigned int i = 0; how != RING && i < SLOTS; i++)
+		reap_log(i);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -123,8 +149,14 @@ static void boot(void)
 	uint64_t *directory, *table;
 
 	vm_create(&vm);
-	VM_NEED_CAP(&vm, KVM_CAP_DIRTY_LOG_RING_ACQ_REL);
-	XIOCTL(vm.fd, KVM_ENABLE_CAP, &cap);
+	if (how == RING)
+		VM_NEED_CAP(&vm, KVM_CAP_DIRTY_LOG_RING_ACQ_REL);
+	if (how == LOG_CLEARED) {
+		cap.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2;
+		cap.args[0] = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
+	}
+	if (how != LOG)
+		XIOCTL(vm.fd, KVM_ENABLE_CAP, &cap);
 	slots[0].memory = vm.ram;
 	slots[0].pages = RAM_BYTES / PAGE;
 	slots[1].memory = pages_alloc(SLOT_BYTES);
@@ -132,8 +164,9 @@ static void boot(void)
 	CHECK_EQ(-vm_set_slot(&vm, 1, 0, SLOT_AT, SLOT_BYTES, slots[1].memory), 0);
 	for (unsigned int i = 0; i < VCPUS; i++) {
 		vcpu_create(&vm, &vcpus[i], i);
-		rings[i].entry = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-				      vcpus[i].fd, KVM_DIRTY_LOG_PAGE_OFFSET * PAGE);
+		if (how == RING)
+			rings[i].entry = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+					      vcpus[i].fd, KVM_DIRTY_LOG_PAGE_OFFSET * PAGE);
 		CHECK(rings[i].entry != MAP_FAILED, "mmap of the ring: %s", strerror(errno));
 		VCPU_LOAD(&vcpus[i], MODE_LONG, write_code);
 	}
@@ -182,5 +215,21 @@ static void migrate(void)
 	CHECK(!lost, "%u pages are not what was copied last", lost);
 }
 
-static const struct test_case cases[] = { { "migrate", migrate } };
+static void log_at_once(void)
+{
+	how = LOG;
+	migrate();
+}
+
+static void log_cleared(void)
+{
+	how = LOG_CLEARED;
+	migrate();
+}
+
+static const struct test_case cases[] = {
+	{ "ring", migrate },
+	{ "log", log_at_once },
+	{ "log_cleared", log_cleared },
+};
 CASES_MAIN(cases)
