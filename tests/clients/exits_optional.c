@@ -192,9 +192,9 @@ static void stuck_is_interrupted(void)
 
 /* ---- MWAIT ---- */
 
-/* Waits until the word at 0xa000 is not 0; EAX counts the waits. */
+/* Waits until the word at 0xa000 is not 0, and says at 0xb000 that it is about to; EAX counts. */
 GUEST(mwait_code, 64,
-      "xor %esi, %esi; mov $0xa000, %ebx\n"
+      "xor %esi, %esi; mov $0xa000, %ebx; movl $1, 0xb000\n"
       "1: mov %rbx, %rax; xor %ecx, %ecx; xor %edx, %edx; monitor\n"
       "cmpl $0, (%rbx); jne 2f; xor %eax, %eax; mwait; inc %esi; jmp 1b\n"
       "2: mov %esi, %eax; out %eax, $0x10; hlt");
@@ -209,10 +209,12 @@ static void mwait_boot(struct vm *vm, struct vcpu *vcpu, const uint8_t *code, co
 	vcpu_load(vcpu, MODE_LONG, code, end);
 }
 
-static void *store_later(void *word)
+static void *store_later(void *ram)
 {
+	while (!*(volatile uint32_t *)((uint8_t *)ram + 0xb000))
+		sleep_ms(1);
 	sleep_ms(100);
-	__atomic_store_n((uint32_t *)word, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n((uint32_t *)((uint8_t *)ram + 0xa000), 1, __ATOMIC_SEQ_CST);
 	return NULL;
 }
 
@@ -224,7 +226,7 @@ static void mwait_waits_for_a_store(void)
 	uint32_t waits;
 
 	mwait_boot(&vm, &vcpu, mwait_code, mwait_code_end);
-	pthread_create(&thread, NULL, store_later, vm.ram + 0xa000);
+	pthread_create(&thread, NULL, store_later, vm.ram);
 	waits = vcpu_expect_out(&vcpu, 0x10, 4);
 	pthread_join(thread, NULL);
 	/* As a NOP it would have been some hundred thousand. */

@@ -352,7 +352,7 @@ static void while_running(void)
 	churned = BOOT(&vm, &vcpu, sum_code);
 	pthread_create(&thread, NULL, churn, NULL);
 	while ((result = vcpu_run(&vcpu)) == -EFAULT)
-		if (++faults == 2000) {
+		if (++faults == 2000 / time_scale()) {
 			stop = true;
 			pthread_join(thread, NULL);
 			mmap(churned, SLOT_BYTES, PROT_READ | PROT_WRITE,

@@ -314,7 +314,10 @@ static void cancelled_thread(void)
 	CHECK(result == PTHREAD_CANCELED, "it was not cancelled");
 	CHECK_EQ(vm_set_slot(&vm, 0, 0, 0, 0, NULL), 0);
 	vcpu_get_regs(&vcpu, &regs);
-	CHECK_EQ(regs.rip, GUEST_CODE + (halt_code_end - halt_code));
+	/* Behind HLT; a busy machine may have left it on the way there from the store. */
+	CHECK(regs.rip - GUEST_CODE <= (uint64_t)(halt_code_end - halt_code) &&
+		      regs.rip - GUEST_CODE >= (uint64_t)(halt_code_end - halt_code) - 2,
+	      "rip %#llx", regs.rip);
 }
 
 static const struct test_case cases[] = {

@@ -186,7 +186,7 @@ static void init_sipi(void)
 GUEST(ping_code, 64,
       "mov $0xfee00000, %ebp; movl $0x1ff, 0xf0(%rbp); mov 0x20(%rbp), %ebx; xor $0x01000000, "
       "%ebx\n"
-      "mov %ebx, 0x310(%rbp); sti; test $0x01000000, %ebx; jz 1f\n"
+      "mov %ebx, 0x310(%rbp); sti; movl $1, 0xa000; test $0x01000000, %ebx; jz 1f\n"
       "2: movl $0x4050, 0x300(%rbp); 1: hlt; cmp $500, %ecx; jb 1b; out %al, $0x10; jmp 1b\n"
       ".org ping_code + 0x80; inc %ecx; movl $0, 0xb0(%rbp); movl $0x4050, 0x300(%rbp); iretq");
 
@@ -215,10 +215,11 @@ static void ipi_ping_pong(void)
 		vcpu_set_regs(&vcpu[i], &regs);
 		XIOCTL(vcpu[i].fd, KVM_SET_MP_STATE, &runnable);
 	}
-	/* The second one first, so that it is there when the first IPI comes. */
+	/* The second one first: its local APIC has to be enabled when the first IPI comes. */
 	for (int i = 1; i >= 0; i--) {
 		pthread_create(&thread[i], NULL, run_to_out, &vcpu[i]);
-		sleep_ms(50);
+		while (!*(volatile uint32_t *)(vm.ram + 0xa000))
+			sleep_ms(1);
 	}
 	for (unsigned int i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
