@@ -41,6 +41,11 @@ static struct request *request_of(struct client *client)
 	return (struct request *)client;
 }
 
+bool request_is_gone(const struct request *request)
+{
+	return request->tracee && tracee_is_dead(request->tracee);
+}
+
 /* ---- memory ---- */
 
 typedef ssize_t transfer_function(pid_t, const struct iovec *, unsigned long, const struct iovec *,
@@ -55,6 +60,8 @@ static int transfer(struct client *client, transfer_function *function, void *he
 
 	if (!bytes)
 		return 0;
+	if (request_is_gone(request))
+		return -EFAULT;
 	process_touch(request);
 	n = function(request->tid, &ours, 1, &theirs, 1, 0);
 	process_touched(request);

@@ -77,7 +77,7 @@ static const int allowed[] = {
 	SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_wait, SYS_epoll_pwait, SYS_poll, SYS_ppoll,
 	SYS_ioctl, /* userfaultfd */
 	/* clients */
-	SYS_ptrace, SYS_wait4, SYS_pidfd_open, SYS_pidfd_getfd, SYS_sendmsg,
+	SYS_ptrace, SYS_wait4, SYS_pidfd_open, SYS_pidfd_getfd, SYS_getsockopt, SYS_sendmsg,
 	/* the end */
 	SYS_umount2,
 };

@@ -6,6 +6,9 @@
  * What is there already is copied; pages that were never touched stay untouched. After fork() a
  * child shares the memory with its parent from then on, where private memory would have been
  * copied.
+ *
+ * Memory right behind what was exchanged last goes into the same memfd, right behind it too, so that
+ * the kernel joins the mappings: many small slots side by side are one mapping in the end.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -21,8 +24,9 @@
 
 #define PRESENT (1ull << 63)
 #define SWAPPED (1ull << 62)
-#define ENTRIES 4096        /* of pagemap at a time */
-#define COPY_MAX (1u << 30) /* bytes in one call, less than the kernel's limit */
+#define ENTRIES 4096            /* of pagemap at a time */
+#define COPY_MAX (1u << 30)     /* bytes in one call, less than the kernel's limit */
+#define FILE_MIN (256ull << 20) /* bytes of a memfd, of which what nobody touches takes none */
 
 struct piece {
 	uint64_t start, end;
@@ -160,31 +164,56 @@ static int find_pieces(pid_t tid, uint64_t start, uint64_t end, struct piece **o
 	return *out ? 0 : -ENOMEM;
 }
 
+/* A memfd of at least @bytes that only we could change the size of, and we cannot: or -1. */
+static int file_create_sealed(uint64_t bytes)
+{
+	int memfd = memfd_create("kvm-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (memfd >= 0 && (ftruncate(memfd, bytes > FILE_MIN ? bytes : FILE_MIN) ||
+			   fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))) {
+		close(memfd);
+		return -1;
+	}
+	return memfd;
+}
+
+/* The memfd for @bytes from @start on, at its offset @used: that of the memory before it, or new. */
+static int choose_file(struct exchanged *last, uint64_t start, uint64_t bytes)
+{
+	if (last->memfd >= 0 && last->end == start && last->used + bytes <= FILE_MIN)
+		return 0;
+	if (last->memfd >= 0)
+		close(last->memfd);
+	last->memfd = file_create_sealed(bytes);
+	last->used = 0;
+	return last->memfd < 0 ? -ENOMEM : 0;
+}
+
 static int convert_frozen(struct request *request, uint64_t start, uint64_t end)
 {
+	struct exchanged *last = &request->process->exchanged;
 	struct piece *pieces;
 	uint64_t bytes;
-	size_t count;
-	int memfd = -1, r;
+	size_t count, i;
+	int r;
 
 	r = request_capture(request);
 	if (!r)
 		r = find_pieces(request->tid, start, end, &pieces, &count, &bytes);
-	if (r || !count) {
-		if (!r)
-			free(pieces);
+	if (r)
 		return r;
-	}
-	memfd = memfd_create("kvm-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (memfd < 0 || ftruncate(memfd, bytes) ||
-	    fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
-		r = -ENOMEM;
+	r = count ? choose_file(last, pieces[0].start, bytes) : 0;
+	if (r || !count)
+		goto out;
+	for (i = 0; i < count; i++)
+		pieces[i].offset += last->used;
+	/* Whatever comes of it, no offset is used twice: a child may have the memory behind it. */
+	last->used += bytes;
+	last->end = pieces[count - 1].end;
+	r = copy_pieces(request->tid, pieces, count, last->memfd);
 	if (!r)
-		r = copy_pieces(request->tid, pieces, count, memfd);
-	if (!r)
-		r = exchange(request, pieces, count, memfd);
-	if (memfd >= 0)
-		close(memfd);
+		r = exchange(request, pieces, count, last->memfd);
+out:
 	free(pieces);
 	return r;
 }

@@ -5,15 +5,15 @@
  * /dev/kvm is a character device made with CUSE (device.c) or a file of the mount bound to a path.
  * VMs are further opens of the device. All other descriptors are files of a FUSE mount that has no
  * path (mount.c): their ioctls come here with the caller's thread, and mmap() of a vCPU's file
- * shows pages of the page cache that the daemon has mapped too. Each request is served from start to end by one thread of a pool (pool.c).
+ * shows pages of the page cache that the daemon has mapped too. Each request is served from start
+ * to end by one thread of a pool (pool.c).
  *
  * The caller is a thread of another process (client.c). It sleeps in its ioctl() meanwhile, so its
  * number stays its own. For what only it can do itself, it is answered early, stopped on its way to
  * user mode and made to execute system calls (tracee.c): to take a new descriptor, and to replace
  * private memory by shared memory of the same content (convert.c).
  *
- * Locks, in this order: those of the core; the process's; mount.c's and
- * limits.c's own. A thread that is stopped is never waited for with a lock that its own or another
+ * Locks, in this order: those of the core; the process's; mount.c's and limits.c's own. A thread that is stopped is never waited for with a lock that its own or another
  * thread's request needs to be answered: see process_freeze().
  */
 #ifndef FAUXKVM_CUSE_DAEMON_H
@@ -42,8 +42,8 @@ struct daemon_options {
 	bool foreground;
 	bool replace;
 	bool confine;
-	unsigned max_vms;     /* of one user */
-	uint64_t max_memory;  /* of one user's VMs, bytes */
+	unsigned max_vms;    /* of one user */
+	uint64_t max_memory; /* of one user's VMs, bytes */
 	int log_level;
 };
 
@@ -102,7 +102,6 @@ int file_open(struct object *object, struct file **file);
 int device_prepare(const struct daemon_options *options);
 /* Then: makes /dev/NAME and serves it. 0 or negative errno, logged. */
 int device_start(const struct daemon_options *options);
-/* The mode and owner that the options name. */
 /* Opens the device as @file. -ENODEV: there is no device. */
 int device_open(struct file *file);
 
@@ -127,19 +126,27 @@ struct request;
 
 /* A part of a memslot's memory in this process. */
 struct window {
-	struct window *next;
-	uint64_t address; /* the client's */
+	struct window *next; /* in its bucket, by hva */
+	uint64_t address;    /* the client's */
 	uint64_t bytes;
 	uint8_t *hva;
 };
 
 #define RETIRED_MAX 64
+#define WINDOW_BUCKETS 256
+
+/* What was private memory, last: see convert.c. */
+struct exchanged {
+	int memfd;     /* -1: nothing */
+	uint64_t used; /* bytes of it */
+	uint64_t end;  /* the address behind */
+};
 
 struct process {
 	struct process *next;
 	unsigned references; /* under the list's lock */
 	pid_t pid;
-	int pidfd;
+	int pidfd, memory_fd;
 	uid_t uid;
 
 	pthread_mutex_t lock;
@@ -147,8 +154,8 @@ struct process {
 	bool frozen;              /* its memory must not be touched, its threads not answered */
 	unsigned touching;        /* requests that read or write its memory just now */
 	struct request *requests; /* its threads that wait for us */
-	struct window *windows;   /* of all its VMs */
-	struct masked *masked;    /* see client.c */
+	struct window *windows[WINDOW_BUCKETS]; /* of all its VMs */
+	struct masked *masked;                  /* see client.c */
 	/* Windows that are gone, whose addresses are not used again for a while. */
 	struct window *retired[RETIRED_MAX];
 	unsigned retired_next;
@@ -160,6 +167,7 @@ struct process {
 	int watch_stop;
 	pthread_t watch_thread;
 	struct converted *converted;
+	struct exchanged exchanged; /* this too */
 	struct change *changes, **changes_end;
 };
 
@@ -170,15 +178,15 @@ struct request {
 	pid_t tid;
 	uid_t uid;
 	struct object *object;
-	struct process *process;         /* NULL: the object has none */
+	struct process *process;          /* NULL: the object has none */
 	struct request *next, **previous; /* of the process */
 	struct request *all_next, **all_previous;
 	atomic_bool interrupted;
-	bool freezes; /* has frozen the process */
-	bool restart; /* the client is to make the call again */
+	bool freezes;    /* has frozen the process */
+	bool restart;    /* the client is to make the call again */
 	bool wants_mask; /* KVM_RUN is to be called again, with this one: */
 	uint64_t wanted_mask;
-	bool masked; /* this is the call that has it */
+	bool masked;           /* this is the call that has it */
 	struct tracee *tracee; /* has been answered and is stopped; NULL: still waits */
 };
 
@@ -248,6 +256,8 @@ long tracee_call_with(struct tracee *tracee, long number, const uint64_t argumen
 int tracee_scratch(struct tracee *tracee, uint64_t *address);
 int tracee_write(struct tracee *tracee, uint64_t address, const void *data, size_t bytes);
 int tracee_read(struct tracee *tracee, uint64_t address, void *data, size_t bytes);
+/* Its number may be somebody else's by now. */
+bool tracee_is_dead(const struct tracee *tracee);
 /* Lets it go with @result of its system call; or it makes the call again. Frees @tracee. */
 void tracee_end(struct tracee *tracee, long result);
 void tracee_end_restart(struct tracee *tracee);
@@ -298,6 +308,8 @@ void client_ioctl(fuse_req_t fuse, struct object *object, unsigned request, unsi
 void clients_stop(void);
 /* Answers the caller early and stops it. 0 or negative errno. */
 int request_capture(struct request *request);
+/* The caller was captured and has died since: its number must not be used any more. */
+bool request_is_gone(const struct request *request);
 
 /* ---- limits.c: what one user may have ---- */
 
@@ -306,6 +318,9 @@ int limits_take_vm(uid_t uid);
 void limits_give_vm(uid_t uid);
 int limits_take_memory(uid_t uid, uint64_t bytes);
 void limits_give_memory(uid_t uid, uint64_t bytes);
+/* Memslots, which each are a mapping of ours, one at least. */
+int limits_take_window(uid_t uid);
+void limits_give_window(uid_t uid);
 /* Requests in progress, which each occupy a thread. */
 int limits_take_request(uid_t uid);
 void limits_give_request(uid_t uid);

@@ -1,26 +1,43 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What one user may have of the daemon, so that nobody can have it all. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "cuse/daemon.h"
 
 #define REQUESTS_MAX 2048 /* of one user at a time */
+#define MAPPINGS_USUAL 65530
 
 struct account {
 	struct account *next;
 	uid_t uid;
-	unsigned vms, requests;
+	unsigned vms, requests, windows;
 	uint64_t memory;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct account *accounts;
-static unsigned vms_max;
+static unsigned vms_max, windows_max;
 static uint64_t memory_max;
+
+/* Of the mappings that the kernel allows us one user gets no more than half. */
+static unsigned half_of_mappings(void)
+{
+	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+	unsigned most = MAPPINGS_USUAL;
+
+	if (file) {
+		if (fscanf(file, "%u", &most) != 1)
+			most = MAPPINGS_USUAL;
+		fclose(file);
+	}
+	return most / 2;
+}
 
 void limits_set(unsigned vms, uint64_t memory)
 {
+	windows_max = half_of_mappings();
 	vms_max = vms;
 	memory_max = memory;
 }
@@ -43,7 +60,8 @@ static struct account *account_of(uid_t uid)
 }
 
 /* Adds, or with the maximum exceeded does not: -@error. */
-static int take(uid_t uid, unsigned vms, unsigned requests, uint64_t memory, int error)
+static int take(uid_t uid, unsigned vms, unsigned requests, unsigned windows, uint64_t memory,
+		int error)
 {
 	struct account *account;
 	int r = 0;
@@ -54,18 +72,20 @@ static int take(uid_t uid, unsigned vms, unsigned requests, uint64_t memory, int
 		r = -ENOMEM;
 	else if ((vms && account->vms + vms > vms_max) ||
 		 (requests && account->requests + requests > REQUESTS_MAX) ||
+		 (windows && account->windows + windows > windows_max) ||
 		 (memory && (memory > memory_max || account->memory > memory_max - memory)))
 		r = -error;
 	if (!r) {
 		account->vms += vms;
 		account->requests += requests;
+		account->windows += windows;
 		account->memory += memory;
 	}
 	pthread_mutex_unlock(&lock);
 	return r;
 }
 
-static void give(uid_t uid, unsigned vms, unsigned requests, uint64_t memory)
+static void give(uid_t uid, unsigned vms, unsigned requests, unsigned windows, uint64_t memory)
 {
 	struct account *account;
 
@@ -74,6 +94,7 @@ static void give(uid_t uid, unsigned vms, unsigned requests, uint64_t memory)
 	if (account) {
 		account->vms -= vms;
 		account->requests -= requests;
+		account->windows -= windows;
 		account->memory -= memory;
 	}
 	pthread_mutex_unlock(&lock);
@@ -81,7 +102,7 @@ static void give(uid_t uid, unsigned vms, unsigned requests, uint64_t memory)
 
 int limits_take_vm(uid_t uid)
 {
-	int r = take(uid, 1, 0, 0, ENOMEM);
+	int r = take(uid, 1, 0, 0, 0, ENOMEM);
 
 	if (r)
 		LOG(INFO, "user %u has as many VMs as --max-vms allows", uid);
@@ -90,12 +111,12 @@ int limits_take_vm(uid_t uid)
 
 void limits_give_vm(uid_t uid)
 {
-	give(uid, 1, 0, 0);
+	give(uid, 1, 0, 0, 0);
 }
 
 int limits_take_memory(uid_t uid, uint64_t bytes)
 {
-	int r = bytes ? take(uid, 0, 0, bytes, ENOMEM) : 0;
+	int r = bytes ? take(uid, 0, 0, 0, bytes, ENOMEM) : 0;
 
 	if (r)
 		LOG(INFO, "user %u has as much guest memory as --max-memory allows", uid);
@@ -105,15 +126,29 @@ int limits_take_memory(uid_t uid, uint64_t bytes)
 void limits_give_memory(uid_t uid, uint64_t bytes)
 {
 	if (bytes)
-		give(uid, 0, 0, bytes);
+		give(uid, 0, 0, 0, bytes);
+}
+
+int limits_take_window(uid_t uid)
+{
+	int r = take(uid, 0, 0, 1, 0, ENOMEM);
+
+	if (r)
+		LOG(INFO, "user %u has slots in half of all mappings that there can be", uid);
+	return r;
+}
+
+void limits_give_window(uid_t uid)
+{
+	give(uid, 0, 0, 1, 0);
 }
 
 int limits_take_request(uid_t uid)
 {
-	return take(uid, 0, 1, 0, EAGAIN);
+	return take(uid, 0, 1, 0, 0, EAGAIN);
 }
 
 void limits_give_request(uid_t uid)
 {
-	give(uid, 0, 1, 0);
+	give(uid, 0, 1, 0, 0);
 }

@@ -57,12 +57,17 @@ static int open_mapped(pid_t tid, const struct vma *vma)
 	return fd;
 }
 
+static unsigned bucket_of(const uint8_t *hva)
+{
+	return (uintptr_t)hva / PAGE % WINDOW_BUCKETS;
+}
+
 /* Under the process's lock: is it still there? It may have been somebody else's address since. */
 static bool window_exists(const struct process *process, const struct window *window)
 {
 	const struct window *w;
 
-	for (w = process->windows; w; w = w->next)
+	for (w = process->windows[bucket_of(window->hva)]; w; w = w->next)
 		if (w->hva == window->hva && w->bytes == window->bytes &&
 		    w->address == window->address)
 			return true;
@@ -94,7 +99,8 @@ int memory_attach(struct request *request, const struct window *window, uint64_t
 {
 	struct vma *vmas;
 	size_t count, i;
-	int r = proc_vmas(request->tid, start, end, &vmas, &count);
+	int r = request_is_gone(request) ? -ESRCH :
+					   proc_vmas(request->tid, start, end, &vmas, &count);
 
 	if (r)
 		return r;
@@ -120,9 +126,11 @@ int memory_attach(struct request *request, const struct window *window, uint64_t
 
 static void window_add(struct process *process, struct window *window)
 {
+	struct window **bucket = &process->windows[bucket_of(window->hva)];
+
 	pthread_mutex_lock(&process->lock);
-	window->next = process->windows;
-	process->windows = window;
+	window->next = *bucket;
+	*bucket = window;
 	pthread_mutex_unlock(&process->lock);
 }
 
@@ -131,7 +139,7 @@ static struct window *window_take(struct process *process, const uint8_t *hva)
 	struct window **at, *window;
 
 	pthread_mutex_lock(&process->lock);
-	for (at = &process->windows; *at; at = &(*at)->next)
+	for (at = &process->windows[bucket_of(hva)]; *at; at = &(*at)->next)
 		if ((*at)->hva == hva)
 			break;
 	window = *at;
@@ -144,12 +152,15 @@ static struct window *window_take(struct process *process, const uint8_t *hva)
 /* Address space for a window, where huge pages lie as they do in the client's. NULL: none. */
 static uint8_t *reserve(uint64_t address, uint64_t bytes)
 {
+	uint64_t more = bytes < HUGE_PAGE ? 0 : HUGE_PAGE;
 	uint8_t *all, *hva;
 
-	all = mmap(NULL, bytes + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		   -1, 0);
+	all = mmap(NULL, bytes + more, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		   0);
 	if (all == MAP_FAILED)
 		return NULL;
+	if (!more)
+		return all;
 	hva = all + ((address - (uintptr_t)all) & (HUGE_PAGE - 1));
 	if (hva != all)
 		munmap(all, hva - all);
@@ -186,10 +197,13 @@ int memory_map(struct client *client, uint64_t address, uint64_t bytes, uint8_t 
 	r = limits_take_memory(process->uid, bytes);
 	if (r)
 		return r;
+	r = limits_take_window(process->uid);
+	if (r)
+		goto give_memory;
 	r = -ENOMEM;
 	window = calloc(1, sizeof(*window));
 	if (!window)
-		goto give_memory;
+		goto give_window;
 	window->address = address;
 	window->bytes = bytes;
 	window->hva = reserve(address, bytes);
@@ -207,6 +221,8 @@ int memory_map(struct client *client, uint64_t address, uint64_t bytes, uint8_t 
 
 free_window:
 	free(window);
+give_window:
+	limits_give_window(process->uid);
 give_memory:
 	limits_give_memory(process->uid, bytes);
 	return r;
@@ -234,6 +250,7 @@ void memory_unmap(struct process *process, uint8_t *hva, uint64_t bytes)
 	/* A vCPU that has not yet noticed finds nothing here, and nothing of others. */
 	mmap(hva, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 	limits_give_memory(process->uid, bytes);
+	limits_give_window(process->uid);
 	pthread_mutex_lock(&process->lock);
 	oldest = process->retired[process->retired_next];
 	process->retired[process->retired_next] = window;
@@ -273,22 +290,32 @@ static void fault_range(struct request *request, const struct window *window, ui
 	free(vmas);
 }
 
+/* Copies the window that has @hva. */
+static bool window_around(struct process *process, const uint8_t *hva, struct window *copy)
+{
+	const struct window *window = NULL;
+	unsigned i;
+
+	pthread_mutex_lock(&process->lock);
+	for (i = 0; i < WINDOW_BUCKETS && !window; i++)
+		for (window = process->windows[i]; window; window = window->next)
+			if (hva >= window->hva && (uint64_t)(hva - window->hva) < window->bytes)
+				break;
+	if (window)
+		*copy = *window;
+	pthread_mutex_unlock(&process->lock);
+	return window;
+}
+
 int memory_fault_in(struct client *client, uint8_t *hva)
 {
 	struct request *request = (struct request *)client;
 	struct process *process = request->process;
 	uint64_t start, end, address;
 	int before, after, r;
-	struct window *window, copy;
+	struct window copy;
 
-	pthread_mutex_lock(&process->lock);
-	for (window = process->windows; window; window = window->next)
-		if (hva >= window->hva && (uint64_t)(hva - window->hva) < window->bytes)
-			break;
-	if (window)
-		copy = *window;
-	pthread_mutex_unlock(&process->lock);
-	if (!window)
+	if (!window_around(process, hva, &copy) || request_is_gone(request))
 		return -EFAULT;
 	/* As far as the client's mapping goes: the rest has not changed for this one's sake. */
 	address = copy.address + (hva - copy.hva);
@@ -308,18 +335,25 @@ int memory_fault_in(struct client *client, uint8_t *hva)
 	return r;
 }
 
+/* Under the process's lock: nothing is seen any more of [@start, @end) in the window. */
+static void forget(const struct window *window, uint64_t start, uint64_t end)
+{
+	uint64_t from = max64(start, window->address);
+	uint64_t to = min64(end, window->address + window->bytes);
+
+	if (from < to)
+		mmap(window->hva + (from - window->address), to - from, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
 void memory_forget(struct process *process, uint64_t start, uint64_t end)
 {
 	const struct window *window;
+	unsigned i;
 
 	pthread_mutex_lock(&process->lock);
-	for (window = process->windows; window; window = window->next) {
-		uint64_t from = max64(start, window->address);
-		uint64_t to = min64(end, window->address + window->bytes);
-
-		if (from < to)
-			mmap(window->hva + (from - window->address), to - from, PROT_NONE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-	}
+	for (i = 0; i < WINDOW_BUCKETS; i++)
+		for (window = process->windows[i]; window; window = window->next)
+			forget(window, start, end);
 	pthread_mutex_unlock(&process->lock);
 }

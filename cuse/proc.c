@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -138,34 +139,116 @@ static bool parse_vma(const char *line, struct vma *vma)
 	return true;
 }
 
-int proc_vmas(pid_t tid, uint64_t start, uint64_t end, struct vma **out, size_t *count)
+struct vmas {
+	struct vma *vmas;
+	size_t count, room;
+};
+
+static int add_vma(struct vmas *list, const struct vma *vma)
 {
-	struct vma *vmas = NULL, *more, vma;
-	char *text = NULL, *line, *next;
-	size_t n = 0, room = 0;
+	struct vma *more;
+
+	if (list->count == list->room) {
+		list->room = 2 * list->room + 16;
+		more = realloc(list->vmas, list->room * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		list->vmas = more;
+	}
+	list->vmas[list->count++] = *vma;
+	return 0;
+}
+
+/* Of older kernels: the text with all mappings. */
+static int read_vmas(pid_t tid, uint64_t start, uint64_t end, struct vmas *list)
+{
+	char *text = NULL, *line, *next, *rest;
+	struct vma vma;
+	uint64_t from;
 	int r = read_all(tid, "maps", &text);
 
 	if (r)
 		return r;
-	for (line = text; *line; line = next) {
+	for (line = text; !r && *line; line = next) {
 		next = strchr(line, '\n');
 		next = next ? next + 1 : line + strlen(line);
-		if (!parse_vma(line, &vma) || vma.end <= start || vma.start >= end)
-			continue;
-		if (n == room) {
-			room = 2 * room + 16;
-			more = realloc(vmas, room * sizeof(*vmas));
-			if (!more) {
-				free(vmas);
-				free(text);
-				return -ENOMEM;
-			}
-			vmas = more;
-		}
-		vmas[n++] = vma;
+		/* The rest of a line costs more than a look at its addresses, which ascend. */
+		from = strtoull(line, &rest, 16);
+		if (from >= end)
+			break;
+		if (*rest == '-' && strtoull(rest + 1, NULL, 16) > start && parse_vma(line, &vma))
+			r = add_vma(list, &vma);
 	}
 	free(text);
-	*out = vmas;
-	*count = n;
+	return r;
+}
+
+/* PROCMAP_QUERY of <linux/fs.h>, Linux 6.11. */
+struct procmap_query {
+	uint64_t size, flags, address;
+	uint64_t vma_start, vma_end, vma_flags, vma_page_size, vma_offset, inode;
+	uint32_t device_major, device_minor, name_bytes, build_id_bytes;
+	uint64_t name_address, build_id_address;
+};
+#define QUERY _IOWR('f', 17, struct procmap_query)
+#define QUERY_READABLE 0x01
+#define QUERY_WRITABLE 0x02
+#define QUERY_EXECUTABLE 0x04
+#define QUERY_SHARED 0x08
+#define QUERY_COVERING_OR_NEXT 0x10
+
+/* -ENOTTY: the kernel is older. */
+static int query_vmas(pid_t tid, uint64_t start, uint64_t end, struct vmas *list)
+{
+	struct procmap_query query;
+	int fd = open_proc(tid, "maps"), r = 0;
+	struct vma vma;
+
+	if (fd < 0)
+		return fd;
+	while (!r && start < end) {
+		memset(&query, 0, sizeof(query));
+		query.size = sizeof(query);
+		query.flags = QUERY_COVERING_OR_NEXT;
+		query.address = start;
+		if (ioctl(fd, QUERY, &query)) {
+			r = errno == ENOENT ? 0 : -errno;
+			break;
+		}
+		if (query.vma_start >= end)
+			break;
+		vma = (struct vma){
+			.start = query.vma_start,
+			.end = query.vma_end,
+			.offset = query.vma_offset,
+			.device_major = query.device_major,
+			.device_minor = query.device_minor,
+			.inode = query.inode,
+			.protection = (query.vma_flags & QUERY_READABLE ? PROT_READ : 0) |
+				      (query.vma_flags & QUERY_WRITABLE ? PROT_WRITE : 0) |
+				      (query.vma_flags & QUERY_EXECUTABLE ? PROT_EXEC : 0),
+			.shared = query.vma_flags & QUERY_SHARED,
+			.file = query.inode != 0,
+		};
+		r = add_vma(list, &vma);
+		start = query.vma_end;
+	}
+	close(fd);
+	return r;
+}
+
+int proc_vmas(pid_t tid, uint64_t start, uint64_t end, struct vma **out, size_t *count)
+{
+	struct vmas list = { 0 };
+	int r = query_vmas(tid, start, end, &list);
+
+	if (r == -ENOTTY)
+		r = read_vmas(tid, start, end, &list);
+	if (r) {
+		free(list.vmas);
+		return r;
+	}
+	*out = list.vmas;
+	*count = list.count;
 	return 0;
 }

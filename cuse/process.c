@@ -32,20 +32,27 @@ static struct process *processes;
 
 /* ---- life ---- */
 
+/*
+ * Is the address space still somebody's? Its /proc/PID/mem reads as empty once it is nobody's: after
+ * the process's end, and after an exec, which keeps number and pidfd.
+ */
 static bool alive(const struct process *process)
 {
-	return !syscall(SYS_pidfd_send_signal, process->pidfd, 0, NULL, 0) || errno != ESRCH;
+	char byte;
+
+	return pread(process->memory_fd, &byte, 1, 0) != 0;
 }
 
 bool process_is(const struct process *process, pid_t tid)
 {
-	/* The second says that the number is not another process's by now. */
+	/* The second says that the number does not stand for another address space by now. */
 	return !syscall(SYS_kcmp, process->pid, tid, KCMP_VM, 0, 0) && alive(process);
 }
 
 static struct process *process_create(pid_t tid, uid_t uid)
 {
 	struct process *process = calloc(1, sizeof(*process));
+	char path[32];
 
 	if (!process)
 		return NULL;
@@ -53,16 +60,25 @@ static struct process *process_create(pid_t tid, uid_t uid)
 	process->uid = uid;
 	process->pid = proc_tgid(tid);
 	process->pidfd = process->pid ? syscall(SYS_pidfd_open, process->pid, 0) : -1;
-	if (process->pidfd < 0) {
-		free(process);
-		return NULL;
-	}
+	if (process->pidfd < 0)
+		goto free_process;
+	snprintf(path, sizeof(path), "/proc/%d/mem", process->pid);
+	process->memory_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (process->memory_fd < 0)
+		goto close_pidfd;
 	pthread_mutex_init(&process->lock, NULL);
 	pthread_cond_init(&process->changed, NULL);
 	pthread_mutex_init(&process->watch_lock, NULL);
 	process->watch_fd = -1;
+	process->exchanged.memfd = -1;
 	process->changes_end = &process->changes;
 	return process;
+
+close_pidfd:
+	close(process->pidfd);
+free_process:
+	free(process);
+	return NULL;
 }
 
 int process_get(pid_t tid, uid_t uid, struct process **out)
@@ -102,6 +118,7 @@ void process_put(struct process *process)
 	pthread_mutex_unlock(&list_lock);
 	watch_end(process);
 	memory_end(process);
+	close(process->memory_fd);
 	close(process->pidfd);
 	pthread_mutex_destroy(&process->watch_lock);
 	pthread_cond_destroy(&process->changed);
@@ -185,7 +202,8 @@ void process_touched(struct request *request)
 
 struct freezer {
 	struct process *process;
-	pid_t but; /* the caller */
+	pid_t but;  /* the caller */
+	bool stops; /* threads, by one of its own: */
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -294,6 +312,33 @@ static int stop_new_threads(struct freezer *freezer)
 	return r < 0 ? r : (int)(freezer->count - first);
 }
 
+/* Do all threads but the caller wait for us? Then none can run, and none can be made. */
+static bool all_wait(struct freezer *freezer)
+{
+	struct dirent *entry;
+	char path[32];
+	DIR *folder;
+	bool wait = true;
+	pid_t tid;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", freezer->process->pid);
+	folder = opendir(path);
+	if (!folder)
+		return false;
+	while (wait && (entry = readdir(folder))) {
+		tid = atoi(entry->d_name);
+		wait = !tid || tid == freezer->but || waits_for_us(freezer->process, tid);
+	}
+	closedir(folder);
+	return wait;
+}
+
+static void follow(struct process *process)
+{
+	watch_collect(process);
+	watch_apply(process);
+}
+
 static void *freezer_main(void *argument)
 {
 	struct freezer *freezer = argument;
@@ -302,8 +347,7 @@ static void *freezer_main(void *argument)
 	do
 		r = stop_new_threads(freezer);
 	while (r > 0);
-	watch_collect(freezer->process);
-	watch_apply(freezer->process);
+	follow(freezer->process);
 	pthread_mutex_lock(&freezer->lock);
 	freezer->result = r;
 	freezer->done = true;
@@ -353,6 +397,12 @@ int process_freeze(struct request *request, struct freezer **out)
 	while (process->touching)
 		pthread_cond_wait(&process->changed, &process->lock);
 	pthread_mutex_unlock(&process->lock);
+	if (all_wait(freezer)) {
+		follow(process);
+		*out = freezer;
+		return 0;
+	}
+	freezer->stops = true;
 	r = pthread_create(&freezer->thread, NULL, freezer_main, freezer);
 	if (r) {
 		unfreeze(request);
@@ -373,12 +423,14 @@ int process_freeze(struct request *request, struct freezer **out)
 
 void process_thaw(struct request *request, struct freezer *freezer)
 {
-	pthread_mutex_lock(&freezer->lock);
-	freezer->thaw = true;
-	pthread_cond_broadcast(&freezer->changed);
-	pthread_mutex_unlock(&freezer->lock);
-	/* Its end lets all threads go. */
-	pthread_join(freezer->thread, NULL);
+	if (freezer->stops) {
+		pthread_mutex_lock(&freezer->lock);
+		freezer->thaw = true;
+		pthread_cond_broadcast(&freezer->changed);
+		pthread_mutex_unlock(&freezer->lock);
+		/* Its end lets all threads go. */
+		pthread_join(freezer->thread, NULL);
+	}
 	freezer_destroy(freezer);
 	unfreeze(request);
 }

@@ -183,6 +183,11 @@ int tracee_wait(struct tracee *tracee)
 	return r;
 }
 
+bool tracee_is_dead(const struct tracee *tracee)
+{
+	return tracee->dead;
+}
+
 static void let_go(struct tracee *tracee)
 {
 	trace(tracee, PTRACE_DETACH, NULL, NULL);
@@ -384,6 +389,16 @@ static long receive_fd(struct tracee *tracee, uint64_t at, int socket, bool cloe
 	return fd;
 }
 
+/* Did its process make the other end? Its memory, from which we have the number, may change. */
+static bool is_its_own(const struct tracee *tracee, int socket)
+{
+	struct ucred peer;
+	socklen_t bytes = sizeof(peer);
+
+	return !getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) &&
+	       peer.pid == proc_tgid(tracee->tid);
+}
+
 int tracee_install(struct tracee *tracee, int pidfd, int fd, bool cloexec)
 {
 	uint64_t at, pair_at;
@@ -401,7 +416,10 @@ int tracee_install(struct tracee *tracee, int pidfd, int fd, bool cloexec)
 	if (r)
 		return r;
 	ours = syscall(SYS_pidfd_getfd, pidfd, pair[0], 0);
-	r = ours < 0 ? -errno : send_fd(ours, fd);
+	if (ours < 0)
+		r = -errno;
+	else
+		r = is_its_own(tracee, ours) ? send_fd(ours, fd) : -EBADF;
 	/* Its own end goes first, so that the new number is the lowest that was free. */
 	tracee_call(tracee, SYS_close, pair[0]);
 	if (!r)

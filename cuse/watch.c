@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -35,6 +36,7 @@ struct converted {
 	struct converted *next;
 	uint64_t start, end, offset;
 	int memfd;
+	ino_t inode; /* its */
 };
 
 struct change {
@@ -48,8 +50,17 @@ struct change {
 void watch_converted(struct process *process, uint64_t start, uint64_t end, int memfd,
 		     uint64_t offset)
 {
-	struct converted *converted = calloc(1, sizeof(*converted));
+	struct converted *converted = process->converted;
+	struct stat st;
 
+	if (fstat(memfd, &st))
+		return;
+	if (converted && converted->end == start && converted->inode == st.st_ino &&
+	    converted->offset + (start - converted->start) == offset) {
+		converted->end = end;
+		return;
+	}
+	converted = calloc(1, sizeof(*converted));
 	if (!converted)
 		return;
 	converted->memfd = fcntl(memfd, F_DUPFD_CLOEXEC, 0);
@@ -57,6 +68,7 @@ void watch_converted(struct process *process, uint64_t start, uint64_t end, int 
 		free(converted);
 		return;
 	}
+	converted->inode = st.st_ino;
 	converted->start = start;
 	converted->end = end;
 	converted->offset = offset;
@@ -124,6 +136,11 @@ void watch_apply(struct process *process)
 		free(change);
 	}
 	process->changes_end = &process->changes;
+	/* Nobody is to hold what no mapping shows any more. */
+	if (!process->converted && process->exchanged.memfd >= 0) {
+		close(process->exchanged.memfd);
+		process->exchanged.memfd = -1;
+	}
 }
 
 static void add_change(struct process *process, uint64_t start, uint64_t end, bool removed)
@@ -268,10 +285,10 @@ void watch_end(struct process *process)
 		close(process->watch_fd);
 		close(process->watch_stop);
 	}
-	watch_apply(process);
 	while ((converted = process->converted)) {
 		process->converted = converted->next;
 		close(converted->memfd);
 		free(converted);
 	}
+	watch_apply(process);
 }
