@@ -6,6 +6,7 @@ Clients run as a user of group kvm. What they print comes back on the console.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import e2e  # noqa: E402
 CLIENTS = os.environ.get("FAUXKVM_CLIENTS", "pio").split(",")
 LANES = 4
 # The guest's CPU is emulated, and there are others beside it.
-TIME_SCALE = 20
+TIME_SCALE = 40
 
 PASSWD = b"root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\nother:x:1001:1001::/:/bin/sh\n"
 GROUP = b"root:x:0:\nkvm:x:104:user\nuser:x:1000:\nother:x:1001:\n"
@@ -66,11 +67,11 @@ def programs(paths):
     return files
 
 
-def machine(script, paths, files=(), memory=1024):
+def machine(script, paths, files=(), memory=1024, smp=2, append=""):
     files = programs([built("fauxkvmd"), *paths]) + [
         ("etc/passwd", PASSWD), ("etc/group", GROUP), *files]
-    return e2e.Guest("-cpu", "max", flavour="amd64", script=START + script, files=files, smp=2,
-                     memory=memory, accel="tcg")
+    return e2e.Guest("-cpu", "max", flavour="amd64", script=START + script, files=files, smp=smp,
+                     memory=memory, append=append, accel="tcg")
 
 
 def quirks(client):
@@ -84,6 +85,7 @@ def client_script(prefix):
     lines = [f"{prefix}-{client}|{quirks(client)}\n" for client in CLIENTS]
     return "".join(lines).encode(), f"""
 load cuse
+echo 16 >/proc/sys/vm/nr_hugepages
 start_daemon --log error
 lane()
 {{
@@ -110,7 +112,8 @@ done
 def clients(prefix, folder):
     data, script = client_script(prefix)
     paths = [built(f"tests/{folder}/{prefix}-{client}") for client in CLIENTS]
-    with machine(script, paths, [("lib/clients", data)]) as guest:
+    # One CPU: where others work beside us, emulated ones wait for each other most of the time.
+    with machine(script, paths, [("lib/clients", data)], smp=1) as guest:
         found = guest.finish(800)
         lines = guest.text.split("\n")
         for client in CLIENTS:
@@ -151,11 +154,12 @@ gone()
 {
 	! kill -0 $1 2>/dev/null
 }
+# stop_daemon [DEVICE]: which goes a little after the daemon.
 stop_daemon()
 {
 	kill $(cat /run/pid)
-	wait_until 20 gone $(cat /run/pid)
-	[ ! -e /dev/kvm ]
+	wait_until 60 gone $(cat /run/pid)
+	wait_until 30 [ ! -e /dev/${1-kvm} ]
 }
 
 # What is in the way.
@@ -165,8 +169,7 @@ mknod /dev/kvm c 10 232
 expect 1 "there already" fauxkvmd
 start_daemon --device-name fauxkvm
 [ -c /dev/fauxkvm ]
-stop_daemon || true
-[ ! -e /dev/fauxkvm ]
+stop_daemon fauxkvm
 expect 1 "no engine" fauxkvmd --replace --engine nonsense
 rm -f /dev/kvm
 mknod /dev/kvm c 10 232
@@ -180,6 +183,12 @@ stop_daemon
 start_daemon --max-vms 2 --max-memory 5M
 expect 1 "KVM_CREATE_VM: Cannot allocate memory" as_user cuse-load 3 3
 expect 1 "slot 2: Cannot allocate memory" as_user cuse-load 1 1 3
+stop_daemon
+usual=$(cat /proc/sys/vm/max_map_count)
+echo 400 >/proc/sys/vm/max_map_count
+start_daemon
+echo $usual >/proc/sys/vm/max_map_count
+expect 1 "not ok all: .* is 0xc, expected 0" as_user client-slots all
 stop_daemon
 result limits=ok
 
@@ -200,6 +209,10 @@ memory()
 {
 	sed -n "s/^VmRSS:[^0-9]*\\([0-9]*\\) kB/\\1/p" /proc/$daemon/status
 }
+no_more_shared()
+{
+	[ $(shared) -lt $((shared_before + 1024)) ]
+}
 shared()
 {
 	sed -n "s/^Shmem:[^0-9]*\\([0-9]*\\) kB/\\1/p" /proc/meminfo
@@ -216,7 +229,7 @@ while [ "$idle" != $(descriptors) ]; do
 	sleep 2
 done
 as_user client-stats >/dev/null
-wait_until 5 has $idle
+wait_until 30 has $idle
 before=$(memory)
 shared_before=$(shared)
 
@@ -239,10 +252,10 @@ for round in $(seq 13); do
 done
 # Children of clients are of their group.
 result kills=$kills
-wait_until 20 has $idle
+wait_until 60 has $idle
 after=$(memory)
 [ $after -lt $((before + 16384)) ] || { echo "memory: $before, $after"; false; }
-wait_until 5 [ $(shared) -lt $((shared_before + 1024)) ]
+wait_until 30 no_more_shared
 ! grep -q kvm-memory /proc/$daemon/maps
 as_user client-pio
 result leaks=none
@@ -255,17 +268,17 @@ load()
 		as_user cuse-load 2 2 >/tmp/load.$number &
 	done
 	for number in 1 2 3 4; do
-		wait_until 60 grep -q ready /tmp/load.$number
+		wait_until 300 grep -q ready /tmp/load.$number
 	done
 }
 load
 kill $daemon
-wait_until 20 gone $daemon
+wait_until 60 gone $daemon
 wait
 sort /tmp/load.* | uniq -c
 [ $(grep -c "^run EIO" /tmp/load.1) = 2 ]
 ! grep -q works /tmp/load.*
-wait_until 5 [ ! -e /dev/kvm ]
+wait_until 30 [ ! -e /dev/kvm ]
 result term=ok
 start_daemon
 daemon=$(cat /run/pid)
@@ -284,7 +297,7 @@ result crash=ok
 def life():
     paths = [built("tests/cuse/cuse-load")]
     paths += [built(f"tests/clients/client-{client}")
-              for client in ("pio", "stats", "lifecycle", "memslots")]
+              for client in ("pio", "stats", "lifecycle", "memslots", "slots")]
     with machine(LIFE, paths) as guest:
         found = guest.finish(800)
     e2e.check_equal({key: found.get(key) for key in ("kills", "leaks", "term", "crash")},
@@ -329,7 +342,72 @@ def qemu():
     e2e.check_equal(found["status"], STATUS, "the inner QEMU's exit status")
 
 
+# systemd as the first process, the daemon by its unit as it is installed.
+SYSTEMD = "/lib/systemd/systemd"
+LOAD_UNIT = """[Unit]
+DefaultDependencies=no
+Before=fauxkvmd.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c '. /lib/guest.sh; load cuse'
+"""
+TEST_UNIT = """[Unit]
+After=load.service fauxkvmd.service
+Wants=load.service fauxkvmd.service
+[Service]
+Type=oneshot
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/ttyS0
+ExecStart=/bin/sh -c '. /lib/guest.sh; run_test /test.sh; poweroff -f'
+"""
+UNIT = """
+systemctl --no-pager status fauxkvmd || true
+daemon=$(systemctl show -P MainPID fauxkvmd)
+[ "$(readlink /proc/$daemon/exe)" = %s ]
+ls -l /dev/kvm | grep -q "^crw-rw----.*root *kvm"
+grep "^Cap\\|^NoNew\\|^Seccomp:\\|^Max open" /proc/$daemon/status
+for client in client-pio client-backing client-private; do
+	as_user $client
+done
+systemctl stop fauxkvmd
+[ ! -e /dev/kvm ]
+[ "$(systemctl show -P Result fauxkvmd)" = success ]
+systemctl start fauxkvmd
+as_user client-pio
+result unit=ok
+"""
+
+
+def unit():
+    if not os.path.exists(SYSTEMD):
+        print("no systemd")
+        sys.exit(77)
+    with open(built("cuse/fauxkvmd.service")) as data:
+        service = data.read()
+    installed = re.search("^ExecStart=([^ ]*)", service, re.MULTILINE).group(1)
+    paths = [built(f"tests/clients/client-{client}")
+             for client in ("pio", "backing", "private")]
+    paths.append(shutil.which("systemctl"))
+    files = [("lib/systemd/system/fauxkvmd.service", service.encode()),
+             ("etc/systemd/system/load.service", LOAD_UNIT.encode()),
+             ("etc/systemd/system/default.target", b"[Unit]\nWants=test.service\n"),
+             ("etc/systemd/system/test.service", TEST_UNIT.encode()),
+             ("etc/machine-id", b"uninitialized\n"), ("etc/initrd-release", b"ID=test\n")]
+    for name in ("sysinit", "basic", "shutdown", "sockets", "timers", "paths", "slices"):
+        files.append((f"lib/systemd/system/{name}.target", b"[Unit]\n"))
+    for path, at in ((SYSTEMD, SYSTEMD), (built("fauxkvmd"), installed)):
+        with open(path, "rb") as data:
+            files.append((at.lstrip("/"), data.read(), 0o755))
+    files += [(name, data, 0o755) for name, data, *_ in programs([SYSTEMD])
+              if not name.startswith("usr/bin")]
+    with machine(UNIT % installed, paths, files, append=f"rdinit={SYSTEMD}") as guest:
+        found = guest.finish(400)
+    e2e.check_equal(found["unit"], "ok", "the daemon as a unit")
+
+
 e2e.main({
+    "unit": unit,
     "clients": lambda: clients("client", "clients"),
     "static": lambda: clients("static", "cuse"),
     "life": life,
