@@ -139,12 +139,26 @@ static int set_access(const struct daemon_options *options, const char *path)
 	return 0;
 }
 
+/*
+ * Is there anybody behind the name? Where the kernel's module exists distributions make the node at
+ * boot, whether the processor can or not.
+ */
+static bool is_served(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return errno != ENODEV && errno != ENXIO;
+	close(fd);
+	return true;
+}
+
 /* What has the name already: nothing, or it is taken away, or negative errno. */
 static int make_room(const struct daemon_options *options, const char *path)
 {
 	if (access(path, F_OK))
 		return 0;
-	if (!options->replace) {
+	if (!options->replace && is_served(path)) {
 		LOG(ERROR,
 		    "%s is there already. --replace takes its name away; --device-name fauxkvm "
 		    "makes another one beside it",

@@ -165,15 +165,18 @@ stop_daemon()
 # What is in the way.
 expect 1 CONFIG_CUSE fauxkvmd
 load cuse
-mknod /dev/kvm c 10 232
+mknod /dev/kvm c 1 3
 expect 1 "there already" fauxkvmd
 start_daemon --device-name fauxkvm
 [ -c /dev/fauxkvm ]
 stop_daemon fauxkvm
 expect 1 "no engine" fauxkvmd --replace --engine nonsense
-rm -f /dev/kvm
-mknod /dev/kvm c 10 232
 start_daemon --replace
+as_user client-stats
+stop_daemon
+# A node with nobody behind it.
+mknod /dev/kvm c 10 232
+start_daemon
 result replace=ok
 
 # Who may, and how much.
@@ -366,6 +369,8 @@ systemctl --no-pager status fauxkvmd || true
 daemon=$(systemctl show -P MainPID fauxkvmd)
 [ "$(readlink /proc/$daemon/exe)" = %s ]
 ls -l /dev/kvm | grep -q "^crw-rw----.*root *kvm"
+# What the udev rule goes by.
+[ "$(basename $(readlink /sys/class/cuse/kvm/subsystem))" = cuse ]
 grep "^Cap\\|^NoNew\\|^Seccomp:\\|^Max open" /proc/$daemon/status
 for client in client-pio client-backing client-private; do
 	as_user $client
@@ -373,6 +378,8 @@ done
 systemctl stop fauxkvmd
 [ ! -e /dev/kvm ]
 [ "$(systemctl show -P Result fauxkvmd)" = success ]
+# As distributions make it at boot.
+mknod /dev/kvm c 10 232
 systemctl start fauxkvmd
 as_user client-pio
 result unit=ok
