@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "abi/kvm_compat.h"
 #include "cuse/daemon.h"
 
 #define STOP_TIMEOUT_S 5
@@ -166,6 +167,15 @@ static void on_interrupt(fuse_req_t fuse, void *opaque)
 	(void)fuse;
 	atomic_store(&request->interrupted, true);
 	object_kick(request->object);
+}
+
+/* Of a long call that asks signal_pending() itself. */
+static void on_interrupt_of_long(fuse_req_t fuse, void *opaque)
+{
+	struct request *request = opaque;
+
+	(void)fuse;
+	atomic_store(&request->interrupted, true);
 }
 
 static bool signal_pending(struct client *client)
@@ -469,6 +479,8 @@ void client_ioctl(fuse_req_t fuse, struct object *object, unsigned number, unsig
 		request.masked = is_masked(request.process, request.tid);
 	if (run)
 		fuse_req_interrupt_func(fuse, on_interrupt, &request);
+	else if (number == KVM_PRE_FAULT_MEMORY)
+		fuse_req_interrupt_func(fuse, on_interrupt_of_long, &request);
 	if (run && interrupted_by_nothing(&request)) {
 		request.restart = true;
 		result = -EINTR;

@@ -86,7 +86,7 @@ def client_script(prefix):
     return "".join(lines).encode(), f"""
 load cuse
 echo 16 >/proc/sys/vm/nr_hugepages
-start_daemon --log error
+start_daemon --log error --max-memory 64G
 lane()
 {{
 	while read -r line; do
