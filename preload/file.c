@@ -10,6 +10,7 @@
 
 #include "preload/preload.h"
 #include "preload/real.h"
+#include "util/guard.h"
 
 enum use { READS, WRITES, OTHER };
 
@@ -61,10 +62,15 @@ EXPORT ssize_t pwrite64(int fd, const void *buffer, size_t bytes, off_t offset)
 }
 
 /* Statistics are read part by part. @offset -1: at the description's position. */
-static ssize_t read_parts(int fd, const struct iovec *parts, int count, off_t offset)
+static ssize_t read_parts(int fd, const struct iovec *given, int count, off_t offset)
 {
+	struct iovec parts[UIO_MAXIOV];
 	ssize_t done = 0, n;
 
+	if (count < 0 || count > UIO_MAXIOV)
+		return preload_result(-EINVAL);
+	if (guard_copy_from(parts, given, count * sizeof(*parts)))
+		return preload_result(-EFAULT);
 	for (int i = 0; i < count; i++) {
 		n = offset < 0 ? read(fd, parts[i].iov_base, parts[i].iov_len) :
 				 pread(fd, parts[i].iov_base, parts[i].iov_len, offset + done);

@@ -114,6 +114,8 @@ static uint8_t decode_prefixes(struct decoder *d)
 			insn->flags |= INSN_LOCK;
 			break;
 		case 0xf2: case 0xf3:
+			if (d->repeat == (byte ^ 1))
+				insn->flags |= INSN_REPEATS;
 			d->repeat = byte;
 			break;
 		default:

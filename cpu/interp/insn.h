@@ -35,6 +35,7 @@ enum insn_flags {
 	INSN_REX = 1 << 10,     /* had any REX prefix */
 	INSN_VEX = 1 << 11,     /* VEX or EVEX */
 	INSN_STACK = 1 << 13,   /* uses the stack besides its memory operand */
+	INSN_REPEATS = 1 << 14, /* had both F2 and F3 */
 	INSN_EVEX = 1 << 12,    /* @disp of a disp8 form is not scaled */
 };
 

@@ -13,6 +13,7 @@
  *  - vectors in memory that must be aligned: Unicorn does not check, so only known addresses;
  *  - near branches with an operand-size prefix: makers of CPUs differ.
  */
+#include "cpu/interp/ops_system.h"
 #include "cpu/interp/simd.h"
 #include "cpu/unicorn/unicorn.h"
 
@@ -157,8 +158,9 @@ static const struct simd_row *vector_row(const struct insn *insn)
 	const struct simd_row *row = simd_row(insn->map, insn->prefix, insn->opcode);
 	/* RSQRTPS, RCPPS: makers differ. */
 	const bool approximate = insn->opcode == 0x52 || insn->opcode == 0x53;
-	/* Unicorn takes the 66 for what counts. */
-	const bool two_prefixes = insn->prefix != 0x66 && insn->flags & INSN_OPSIZE;
+	/* Unicorn takes the 66 for what counts, or else the F3. */
+	const bool two_prefixes = (insn->prefix != 0x66 && insn->flags & INSN_OPSIZE) ||
+				  insn->flags & INSN_REPEATS;
 
 	if (insn->map != 1 || approximate || two_prefixes || row->form == SIMD_NONE ||
 	    row->form == SIMD_MASKMOV || row->flags & refused ||
@@ -167,10 +169,11 @@ static const struct simd_row *vector_row(const struct insn *insn)
 	return row;
 }
 
-/* The operand's address is a constant, and a multiple of 16. */
+/* The operand's address is a constant, and a multiple of 16: bases of FS and GS need not be. */
 static bool is_aligned(const struct insn *insn, uint64_t start)
 {
-	if (insn->index != GPR_ZERO || (insn->base != GPR_ZERO && insn->base != GPR_BLOCK))
+	if (insn->index != GPR_ZERO || (insn->base != GPR_ZERO && insn->base != GPR_BLOCK) ||
+	    insn->seg == SEG_FS || insn->seg == SEG_GS)
 		return false;
 	return !(((insn->base == GPR_BLOCK ? start : 0) + (uint64_t)insn->disp) & 15);
 }
@@ -223,6 +226,9 @@ bool unicorn_executes(const struct insn *insn, uint64_t start, bool vectors)
 						NO;
 
 	if (!insn->length || insn->flags & (INSN_LOCK | INSN_VEX | INSN_CROSS | INSN_CHECK))
+		return false;
+	/* Of forms that do not exist Unicorn takes some for others. */
+	if (insn->fn == op_ud)
 		return false;
 	/* Only 64-bit code has the bases of FS and GS in Unicorn. */
 	if (insn->code != 8 && (insn->seg == SEG_FS || insn->seg == SEG_GS))

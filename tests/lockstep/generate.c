@@ -467,8 +467,12 @@ static void add_prefixes(struct generator *g, struct encoding *e, const struct o
 		add_byte(e, segments[below(g, sizeof(segments))]);
 	if (memory && c->map < 2 && one_in(g, 40))
 		add_byte(e, 0xf0);
-	if (repeat)
-		add_byte(e, repeat);
+	if (!repeat)
+		return;
+	/* The last one counts. */
+	if (is_vector(c) && one_in(g, 8))
+		add_byte(e, repeat ^ 1);
+	add_byte(e, repeat);
 }
 
 /* The relative displacement of the operand whose bytes end at @end, now that the length is known. */
@@ -590,8 +594,11 @@ static bool encode(struct generator *g, const struct opcode_choice *c, struct en
 	for (unsigned i = 0; i < 8; i++)
 		add_byte(e, (uint8_t)random_next(&g->random));
 	length = decode(&g->decode, e->bytes, e->count < 15 ? e->count : 15, 0, insn);
-	if (length <= 0 || insn->fn == op_ud || insn->fn == op_too_long || insn->map != c->map ||
+	if (length <= 0 || insn->fn == op_too_long || insn->map != c->map ||
 	    insn->opcode != c->opcode)
+		return false;
+	/* Of vectors also forms that do not exist: a prefix, a register or memory too many. */
+	if (insn->fn == op_ud && !is_vector(c))
 		return false;
 	if (o.relative && memory && insn->flags & INSN_MEM && insn->base == GPR_BLOCK)
 		fix_relative(g, e->bytes, operand_end, length);

@@ -227,7 +227,8 @@ static void make_initial(struct machine *m, enum guest_mode mode)
 	sregs.ss = sregs.ds = sregs.es = sregs.fs = sregs.gs =
 		segment(user ? SEL_UDATA : SEL_KDATA, 3, true, false);
 	if (wide) {
-		sregs.fs.base = DATA_LINEAR + 0x100;
+		/* Not a multiple of a vector's size. */
+		sregs.fs.base = DATA_LINEAR + 0x108;
 		sregs.gs.base = DATA_LINEAR + 0x280;
 	}
 	sregs.tr = (struct kvm_segment){ .selector = SEL_TSS,

@@ -120,6 +120,9 @@ static void streams(void)
 static void statistics(void)
 {
 	int fd = kvm(), vm = ioctl(fd, KVM_CREATE_VM, 0), stats = ioctl(vm, KVM_GET_STATS_FD, NULL);
+	/* Not for the compiler to see. */
+	const struct iovec *volatile nowhere = (const struct iovec *)16;
+	volatile int below = -1, above = UIO_MAXIOV + 1;
 	struct kvm_stats_header header, again;
 	volatile size_t size = sizeof(header);
 	struct iovec parts[] = { { &again, 4 }, { (char *)&again + 4, sizeof(again) - 4 } };
@@ -135,6 +138,10 @@ static void statistics(void)
 	CHECK(preadv(stats, parts, 2, 0) == (ssize_t)size);
 	CHECK(!memcmp(&header, &again, sizeof(header)));
 	CHECK(readv(stats, parts, 2) > 0 && memcmp(&header, &again, sizeof(header)));
+	CHECK_FAILS(readv(stats, nowhere, 2), EFAULT);
+	CHECK_FAILS(preadv(stats, nowhere, 2, 0), EFAULT);
+	CHECK_FAILS(readv(stats, parts, below), EINVAL);
+	CHECK_FAILS(readv(stats, parts, above), EINVAL);
 	CHECK_FAILS(writev(stats, parts, 2), EBADF);
 	CHECK_FAILS(pwritev(stats, parts, 2, 0), ESPIPE);
 	/* The others have no place at all. */
