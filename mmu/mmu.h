@@ -167,7 +167,8 @@ bool mmu_probe(struct mmu *mmu, uint64_t gva, uint64_t *gpa, bool *writable, boo
 
 /*
  * The guest address by which the host page of @hva, which went away under an access, was used: how
- * many translations lead there, and where the first of them goes. 0: none is left.
+ * many translations lead there (more than 1: several, perhaps counted twice), and where one of them
+ * goes. 0: none is left.
  */
 unsigned mmu_find_gpa(struct mmu *mmu, const uint8_t *hva, uint64_t *gpa);
 

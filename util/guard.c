@@ -192,7 +192,11 @@ static void handle_fault(int signo, siginfo_t *info, void *context)
 	guard->signo = signo;
 	guard_current = guard->outer;
 	/* What is interrupted may have its own rounding and flags; the kernel made fresh ones. */
-	__asm__ volatile("ldmxcsr %0" : : "m"(interrupted->uc_mcontext.fpregs->mxcsr) : "memory");
+	__asm__ volatile("ldmxcsr %0; fldcw %1"
+			 :
+			 : "m"(interrupted->uc_mcontext.fpregs->mxcsr),
+			   "m"(interrupted->uc_mcontext.fpregs->cwd)
+			 : "memory");
 	siglongjmp(guard->env, 1);
 }
 

@@ -162,13 +162,15 @@ static void emit_direct(struct emit *e, const struct insn *insn, const void *dat
 }
 
 /*
- * void thunk(image, memory, arith): FXRSTOR64 of the guest's image, the instruction, FXSAVE64; the
- * host's MXCSR and an initial x87 state afterwards. RDX survives: it holds @arith.
+ * void thunk(image, memory, arith): FXRSTOR64 of the guest's image, the instruction, FXSAVE64; MXCSR
+ * and the x87 control word as they were and an initial x87 state otherwise. RDX survives: it holds
+ * @arith.
  */
 static void emit_x87(struct emit *e, const struct insn *insn, const void *data)
 {
 	(void)data;
 	EMIT(e, "\x48\x83\xec\x18");     /* sub rsp, 24 */
+	EMIT(e, "\xd9\x7c\x24\x0c");     /* fnstcw [rsp + 12] */
 	EMIT(e, "\x0f\xae\x5c\x24\x08"); /* stmxcsr [rsp + 8] */
 	EMIT(e, "\x48\x0f\xae\x0f");     /* fxrstor64 [rdi] */
 	EMIT(e, "\x0f\xae\x54\x24\x08"); /* ldmxcsr [rsp + 8] */
@@ -179,6 +181,7 @@ static void emit_x87(struct emit *e, const struct insn *insn, const void *data)
 	EMIT(e, "\x9f\x0f\x90\xc0\x66\x89\x02"); /* lahf; seto al; mov [rdx], ax */
 	EMIT(e, "\x48\x0f\xae\x07");             /* fxsave64 [rdi] */
 	EMIT(e, "\xdb\xe3");                     /* fninit */
+	EMIT(e, "\xd9\x6c\x24\x0c");             /* fldcw [rsp + 12] */
 	EMIT(e, "\x48\x83\xc4\x18\xc3");         /* add rsp, 24; ret */
 }
 

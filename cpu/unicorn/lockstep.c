@@ -525,8 +525,8 @@ bool lockstep_run(struct lockstep *lockstep, struct side *side)
 	start = __rdtsc();
 	stopped = side_run(side);
 	start = __rdtsc() - start;
-	/* With the ring full the interpreter would not begin. */
-	if (raced(lockstep) || dirty_ring_full(&vcpu->ring)) {
+	/* With a host page missing, or the ring full, the interpreter would not come as far. */
+	if (side->broken || raced(lockstep) || dirty_ring_full(&vcpu->ring)) {
 		lockstep->raced++;
 		return stopped;
 	}

@@ -423,13 +423,12 @@ static uc_err execute(struct side *side, struct cpu_state *s)
 bool side_run(struct side *side)
 {
 	struct vcpu *vcpu = side->unicorn->vcpu;
+	const uint64_t rip = vcpu->state.rip;
+	uc_err error;
 
 	side->fills = side->flushes = 0;
 	refresh_tlb(side);
 	write_bases(side);
-	uint64_t rip = vcpu->state.rip;
-	uc_err error;
-
 	error = execute(side, &vcpu->state);
 	/*
 	 * Unicorn keeps count of exceptions: from the third #DE on it takes itself for shut down

@@ -79,18 +79,22 @@ START_TEST(fault_comes_back_every_time)
 END_TEST
 
 /* The handler that the jump leaves has a fresh MXCSR; guest code's rounding and flags go on. */
-START_TEST(mxcsr_stays)
+START_TEST(rounding_stays)
 {
 	uint32_t rounding = 0x7fa4, after, host;
+	uint16_t control = 0x27f, control_after;
 	struct guard guard;
 	int fault;
 
 	take_page();
+	__asm__ volatile("fldcw %0" : : "m"(control));
 	__asm__ volatile("stmxcsr %0; ldmxcsr %1" : "=m"(host) : "m"(rounding) : "memory");
 	fault = touch(page, &guard);
 	__asm__ volatile("stmxcsr %0; ldmxcsr %1" : "=m"(after) : "m"(host) : "memory");
+	__asm__ volatile("fnstcw %0; fninit" : "=m"(control_after));
 	ck_assert_int_eq(fault, 1);
 	ck_assert_uint_eq(after, rounding);
+	ck_assert_uint_eq(control_after, control);
 }
 END_TEST
 
@@ -455,7 +459,7 @@ int main(void)
 		present_page_passes,
 		fault_comes_back_with_its_address,
 		fault_comes_back_every_time,
-		mxcsr_stays,
+		rounding_stays,
 		truncated_file_comes_back,
 		inner_guard_catches_and_outer_stays_armed,
 		inner_guard_hands_on,

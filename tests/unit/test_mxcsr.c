@@ -80,7 +80,9 @@ static void run_both(uint32_t unmasked)
 {
 	const struct sigaction action = { .sa_sigaction = on_fpe,
 					  .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+	const uint16_t control = 0x27f; /* of the host's x87: what fewer bits are rounded to */
 	unsigned offset[INSNS_MAX], round, raised = 0;
+	uint16_t control_after;
 	uint32_t host;
 	struct vectors vectors, start;
 	struct fixture f;
@@ -109,9 +111,12 @@ static void run_both(uint32_t unmasked)
 		vectors = start;
 		fpu_init_component(f.cpu, XFEATURE_X87);
 		host = mxcsr_host_get();
+		__asm__ volatile("fldcw %0" : : "m"(control));
 		mxcsr_keep(f.cpu);
 		vector = interpret(&f, bytes, length, &in, &out, &vectors);
 		mxcsr_release(f.cpu);
+		__asm__ volatile("fnstcw %0" : "=m"(control_after));
+		ck_assert_uint_eq(control_after, control);
 		vectors.mxcsr = f.cpu->state.fpu.mxcsr;
 		ck_assert_uint_eq(mxcsr_host_get(), host);
 		memcpy(f.interpreted, f.memory, FIXTURE_BYTES);
