@@ -376,9 +376,9 @@ static void set_tsc_khz_keeps_the_offset(void)
 {
 	static const struct {
 		unsigned numerator, denominator; /* of the host's frequency */
-		unsigned scaled;                 /* percent */
-	} rows[] = { { 1, 2, 50 }, { 3, 1, 300 }, { 10001, 10000, 100 } };
-	uint64_t offset = 12345, khz, now, host;
+		bool scales;                     /* 0.01 % is as good as none */
+	} rows[] = { { 1, 2, true }, { 3, 1, true }, { 10001, 10000, false } };
+	uint64_t offset = 12345, khz, other, now, host;
 	struct kvm_device_attr attr = { .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET,
 					.addr = (uintptr_t)&offset };
 	struct vm vm;
@@ -392,12 +392,14 @@ static void set_tsc_khz_keeps_the_offset(void)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		XIOCTL(vcpu.fd, KVM_SET_TSC_KHZ, 0);
 		CHECK_EQ(msr_get(&vcpu, 0x10, &host), 1);
-		XIOCTL(vcpu.fd, KVM_SET_TSC_KHZ, khz * rows[i].numerator / rows[i].denominator);
+		other = khz * rows[i].numerator / rows[i].denominator;
+		XIOCTL(vcpu.fd, KVM_SET_TSC_KHZ, other);
 		XIOCTL(vcpu.fd, KVM_GET_DEVICE_ATTR, &attr);
 		CHECK_EQ(offset, 12345);
 		CHECK_EQ(msr_get(&vcpu, 0x10, &now), 1);
 		/* The second read was some time later. */
-		host = (host - offset) * rows[i].scaled / 100 + offset;
+		if (rows[i].scales)
+			host = (unsigned __int128)(host - offset) * other / khz + offset;
 		CHECK(now >= host - 1000 && now - host < khz * 10000, "row %zu: %llu, not %llu", i,
 		      (unsigned long long)now, (unsigned long long)host);
 	}
