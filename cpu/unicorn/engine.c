@@ -142,7 +142,8 @@ static void drop(struct unicorn *unicorn, unsigned index)
 	struct side *side = unicorn->side[index];
 
 	unicorn->side[index] = NULL;
-	atomic_thread_fence(memory_order_seq_cst);
+	/* Seen by all before the count is looked at: run() leaves that open. */
+	atomic_store(&unicorn->running, NULL);
 	while (atomic_load(&unicorn->kicking))
 		sched_yield();
 	side_close(side);
