@@ -66,6 +66,18 @@ static bool pku_offered(void)
 	return fpu_offered() & XFEATURE_BIT(XFEATURE_PKRU);
 }
 
+/* Bits of enum simd_feature. As on KVM, who was told of nothing has every instruction. */
+static uint16_t simd_features(const struct vcpu *vcpu, uint32_t d1, uint32_t c1, uint32_t b7)
+{
+	if (!vcpu->cpuid_count)
+		return UINT16_MAX;
+	return (d1 >> 25 & 1) << SIMD_SSE | (d1 >> 26 & 1) << SIMD_SSE2 |
+	       (c1 >> 0 & 1) << SIMD_SSE3 | (c1 >> 9 & 1) << SIMD_SSSE3 |
+	       (c1 >> 19 & 1) << SIMD_SSE41 | (c1 >> 20 & 1) << SIMD_SSE42 |
+	       (c1 >> 25 & 1) << SIMD_AES | (c1 >> 1 & 1) << SIMD_PCLMUL |
+	       (b7 >> 29 & 1) << SIMD_SHA | 1 << SIMD_MMX_BASE;
+}
+
 static void derive(struct vcpu *vcpu)
 {
 	struct guest_features *f = &vcpu->features;
@@ -89,15 +101,11 @@ static void derive(struct vcpu *vcpu)
 	f->pse36 = d1 & BIT(17);
 	f->clflush = d1 & BIT(19);
 	f->fxsr = d1 & BIT(24);
-	f->sse = d1 & BIT(25);
-	f->sse2 = d1 & BIT(26);
 	f->sse3 = c1 & BIT(0);
 	f->pclmul = c1 & BIT(1);
 	f->monitor = c1 & BIT(3);
-	f->ssse3 = c1 & BIT(9);
 	f->cmpxchg16b = c1 & BIT(13);
 	f->pcid = c1 & BIT(17);
-	f->sse41 = c1 & BIT(19);
 	f->sse42 = c1 & BIT(20);
 	f->x2apic = c1 & BIT(21);
 	f->movbe = c1 & BIT(22);
@@ -118,11 +126,7 @@ static void derive(struct vcpu *vcpu)
 	f->smap = b7 & BIT(20);
 	f->clflushopt = b7 & BIT(23);
 	f->clwb = b7 & BIT(24);
-	f->sha = b7 & BIT(29);
-	f->simd = f->sse << SIMD_SSE | f->sse2 << SIMD_SSE2 | f->sse3 << SIMD_SSE3 |
-		  f->ssse3 << SIMD_SSSE3 | f->sse41 << SIMD_SSE41 | f->sse42 << SIMD_SSE42 |
-		  f->aes << SIMD_AES | f->pclmul << SIMD_PCLMUL | f->sha << SIMD_SHA |
-		  1 << SIMD_MMX_BASE;
+	f->simd = simd_features(vcpu, d1, c1, b7);
 	f->umip = c7 & BIT(2);
 	f->pku = c7 & BIT(3) && pku_offered();
 	f->la57 = c7 & BIT(16);
@@ -171,9 +175,7 @@ void cpuid_reset(struct vcpu *vcpu)
 {
 	vcpu->cpuid_count = 0;
 	derive(vcpu);
-	/* As KVM: a vCPU that was given no CPUID may be set to anything that is supported, and has
-	 * every instruction. */
-	vcpu->features.simd = UINT16_MAX;
+	/* As KVM: a vCPU that was given no CPUID may be set to anything that is supported. */
 	vcpu->features.cr4_reserved = ~(CR4_SUPPORTED | (pku_offered() ? CR4_PKE : 0));
 }
 

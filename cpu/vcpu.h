@@ -49,9 +49,9 @@ struct guest_features {
 	uint8_t maxphyaddr; /* default 36 */
 	bool nx, long_mode, syscall, gbpages, smep, smap, umip, fsgsbase, pcid, invpcid, pku, la57,
 	     xsave, rdtscp, rdpid, mce, pge, pse, pse36, pae, pat, mtrr, x2apic, tsc_deadline,
-	     fxsr, sse, sse2, sse3, ssse3, sse41, sse42, popcnt, movbe, cmpxchg16b, bmi1, bmi2,
+	     fxsr, sse3, sse42, popcnt, movbe, cmpxchg16b, bmi1, bmi2,
 	     lzcnt, adx, aes, pclmul, rdrand, rdseed, avx, avx2, fma, f16c, erms, monitor, lahf64,
-	     clflush, clflushopt, clwb, tsc_adjust, arch_capabilities, spec_ctrl, intel, amd, sha, pdcm, xsaves, osvw;
+	     clflush, clflushopt, clwb, tsc_adjust, arch_capabilities, spec_ctrl, intel, amd, pdcm, xsaves, osvw;
 	uint16_t simd;               /* of enum simd_feature (cpu/interp/simd.h), a bit each */
 	uint64_t xcr0;               /* bits that XSETBV accepts */
 	uint64_t cr4_reserved;

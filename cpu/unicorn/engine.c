@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
+#include "cpu/interp/simd.h"
 #include "cpu/unicorn/unicorn.h"
 #include "util/own_fd.h"
 
@@ -90,10 +91,11 @@ static void unicorn_kick(struct vcpu *vcpu)
 /* Do instructions of SSE2 do what they are for, and not raise an exception? */
 static bool may_use_vectors(const struct vcpu *vcpu)
 {
+	const uint16_t both = 1 << SIMD_SSE | 1 << SIMD_SSE2;
 	const struct cpu_state *s = &vcpu->state;
 
 	return !(s->cr0 & (CR0_EM | CR0_TS)) && s->cr4 & CR4_OSFXSR &&
-	       (!vcpu->cpuid_count || (vcpu->features.sse && vcpu->features.sse2));
+	       (vcpu->features.simd & both) == both;
 }
 
 /* The Unicorn for the vCPU's present mode; -1: the interpreter's alone. */

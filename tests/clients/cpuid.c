@@ -284,6 +284,22 @@ static void ymm_is_state(void)
 	CHECK_EQ(vcpu_expect_out(&vcpu, 0x11, 4), 0x12345678);
 }
 
+/* Hot enough for every engine. */
+GUEST(sse_code, 64,
+      "mov $1000, %ecx; mov $7, %eax; movd %eax, %xmm0; pxor %xmm1, %xmm1\n"
+      "1: paddd %xmm0, %xmm1; dec %ecx; jnz 1b; movd %xmm1, %eax; out %eax, $0x10; hlt");
+
+/* A table without entries offers nothing, and takes no instruction away. */
+static void no_entries(void)
+{
+	struct cpuid cpuid = { .head.nent = 0 };
+	struct vm vm;
+	struct vcpu vcpu;
+
+	BOOT(&vm, &vcpu, &cpuid, MODE_LONG, sse_code);
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), 7000);
+}
+
 static const struct test_case cases[] = {
 	{ "maxphyaddr", maxphyaddr },
 	{ "maxphyaddr_cr3", maxphyaddr_cr3 },
@@ -293,5 +309,6 @@ static const struct test_case cases[] = {
 	{ "runtime_bits", runtime_bits },
 	{ "fixed_after_run", fixed_after_run },
 	{ "ymm_is_state", ymm_is_state },
+	{ "no_entries", no_entries },
 };
 CASES_MAIN(cases)
