@@ -13,8 +13,9 @@
  * user mode and made to execute system calls (tracee.c): to take a new descriptor, and to replace
  * private memory by shared memory of the same content (convert.c).
  *
- * Locks, in this order: those of the core; the process's; mount.c's and limits.c's own. A thread that is stopped is never waited for with a lock that its own or another
- * thread's request needs to be answered: see process_freeze().
+ * Locks, in this order: those of the core; the process's; mount.c's and limits.c's own. A thread
+ * that is stopped is never waited for with a lock that its own or another thread's request needs to
+ * be answered: see process_freeze().
  */
 #ifndef FAUXKVM_CUSE_DAEMON_H
 #define FAUXKVM_CUSE_DAEMON_H

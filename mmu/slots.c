@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+
+#include "util/pages.h"
 
 /* From here an array is a mapping of its own, so that huge slots need no commit charge. */
 #define MAP_THRESHOLD (128 * 1024)
@@ -24,9 +25,8 @@ struct page_array *page_array_create(size_t bytes)
 			return NULL;
 		memset(array, 0, total);
 	} else {
-		array = mmap(NULL, total, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		if (array == MAP_FAILED)
+		array = pages_alloc(total);
+		if (!array)
 			return NULL;
 	}
 	atomic_init(&array->references, 1);
@@ -50,7 +50,7 @@ void page_array_put(struct page_array *array)
 	if (array->bytes < MAP_THRESHOLD)
 		free(array);
 	else
-		munmap(array, array->bytes);
+		pages_free(array, array->bytes);
 }
 
 /* ---- Snapshots ------------------------------------------------------------------------------ */

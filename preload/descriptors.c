@@ -97,21 +97,12 @@ EXPORT int dup3(int fd, int to, int flags)
 	return duplicated(fd, real()->dup3(fd, to, flags));
 }
 
-static bool is_ours(int fd)
-{
-	struct description *description = fds_known(fd) ? fds_get_checked(fd) : NULL;
-
-	if (description)
-		description_put(description);
-	return description;
-}
-
 static int control(int fd, int command, unsigned long argument)
 {
 	int result;
 
 	/* The memfd behind a descriptor has seals, KVM's have not. */
-	if ((command == F_ADD_SEALS || command == F_GET_SEALS) && is_ours(fd))
+	if ((command == F_ADD_SEALS || command == F_GET_SEALS) && fds_kind(fd) >= 0)
 		return preload_result(-EINVAL);
 	result = real()->fcntl(fd, command, argument);
 	return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? duplicated(fd, result) : result;

@@ -277,6 +277,23 @@ struct description *fds_get_checked(int fd)
 	return NULL;
 }
 
+struct description *fds_find(int fd)
+{
+	return fds_known(fd) ? fds_get_checked(fd) : NULL;
+}
+
+int fds_kind(int fd)
+{
+	struct description *description = fds_find(fd);
+	int kind = -1;
+
+	if (description) {
+		kind = description_object(description)->kind;
+		description_put(description);
+	}
+	return kind;
+}
+
 /* ---- descriptors come and go ---- */
 
 /* The access mode and flags that the client asked for, on the same number. */

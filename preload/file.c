@@ -14,26 +14,13 @@
 
 enum use { READS, WRITES, OTHER };
 
-/* What is behind @fd; -1: nothing of ours. */
-static int kind_of(int fd)
-{
-	struct description *description = fds_known(fd) ? fds_get_checked(fd) : NULL;
-	int kind = -1;
-
-	if (description) {
-		kind = description_object(description)->kind;
-		description_put(description);
-	}
-	return kind;
-}
-
 /*
  * Whether @fd is ours; then the call fails. @position: it names a place in the file, which only
  * /dev/kvm and statistics have at all.
  */
 static bool refuse(int fd, enum use use, bool position)
 {
-	int kind = kind_of(fd);
+	int kind = fds_kind(fd);
 
 	if (kind < 0)
 		return false;
@@ -85,14 +72,14 @@ static ssize_t read_parts(int fd, const struct iovec *given, int count, off_t of
 
 EXPORT ssize_t readv(int fd, const struct iovec *parts, int count)
 {
-	if (kind_of(fd) == OBJECT_STATS)
+	if (fds_kind(fd) == OBJECT_STATS)
 		return read_parts(fd, parts, count, -1);
 	return refuse(fd, READS, false) ? -1 : real()->readv(fd, parts, count);
 }
 
 EXPORT ssize_t preadv(int fd, const struct iovec *parts, int count, off_t offset)
 {
-	if (kind_of(fd) == OBJECT_STATS && offset >= 0)
+	if (fds_kind(fd) == OBJECT_STATS && offset >= 0)
 		return read_parts(fd, parts, count, offset);
 	return refuse(fd, READS, offset >= 0) ? -1 : real()->preadv(fd, parts, count, offset);
 }
@@ -104,7 +91,7 @@ EXPORT ssize_t preadv64(int fd, const struct iovec *parts, int count, off_t offs
 
 EXPORT ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
 {
-	if (kind_of(fd) == OBJECT_STATS && offset >= -1)
+	if (fds_kind(fd) == OBJECT_STATS && offset >= -1)
 		return read_parts(fd, parts, count, offset);
 	return refuse(fd, READS, offset != -1) ? -1 :
 						 real()->preadv2(fd, parts, count, offset, flags);
@@ -167,7 +154,7 @@ EXPORT ssize_t splice(int from, off_t *from_offset, int to, off_t *to_offset, si
 EXPORT ssize_t copy_file_range(int from, off_t *from_offset, int to, off_t *to_offset, size_t bytes,
 			       unsigned flags)
 {
-	int kind = kind_of(from), other = kind_of(to);
+	int kind = fds_kind(from), other = fds_kind(to);
 
 	if (kind < 0 && other < 0)
 		return real()->copy_file_range(from, from_offset, to, to_offset, bytes, flags);
@@ -183,7 +170,7 @@ EXPORT ssize_t copy_file_range(int from, off_t *from_offset, int to, off_t *to_o
 /* The kernel's only look at @whence, and tell the position that reading statistics moves. */
 EXPORT off_t lseek(int fd, off_t offset, int whence)
 {
-	int kind = kind_of(fd);
+	int kind = fds_kind(fd);
 
 	if (kind < 0)
 		return real()->lseek(fd, offset, whence);
@@ -219,11 +206,6 @@ EXPORT int ftruncate64(int fd, off_t bytes)
 	return ftruncate(fd, bytes);
 }
 
-static struct description *get(int fd)
-{
-	return fds_known(fd) ? fds_get_checked(fd) : NULL;
-}
-
 static int allocate(struct description *description, int mode, off_t offset, off_t bytes)
 {
 	int result = object_fallocate(description_object(description), mode, offset, bytes);
@@ -234,7 +216,7 @@ static int allocate(struct description *description, int mode, off_t offset, off
 
 EXPORT int fallocate(int fd, int mode, off_t offset, off_t bytes)
 {
-	struct description *description = get(fd);
+	struct description *description = fds_find(fd);
 
 	return description ? preload_result(allocate(description, mode, offset, bytes)) :
 			     real()->fallocate(fd, mode, offset, bytes);
@@ -248,7 +230,7 @@ EXPORT int fallocate64(int fd, int mode, off_t offset, off_t bytes)
 /* Its result is the errno. Where the kernel does not know how, libc reads and writes the file. */
 EXPORT int posix_fallocate(int fd, off_t offset, off_t bytes)
 {
-	struct description *description = get(fd);
+	struct description *description = fds_find(fd);
 	int error;
 
 	if (!description)

@@ -47,14 +47,9 @@ static ssize_t read_at_position(int fd, struct description *description, void *b
 	return result;
 }
 
-static struct description *get_readable(int fd)
-{
-	return fds_known(fd) ? fds_get_checked(fd) : NULL;
-}
-
 EXPORT ssize_t read(int fd, void *buffer, size_t bytes)
 {
-	struct description *description = get_readable(fd);
+	struct description *description = fds_find(fd);
 
 	return description ? read_at_position(fd, description, buffer, bytes) :
 			     real()->read(fd, buffer, bytes);
@@ -73,7 +68,7 @@ static ssize_t read_at(struct description *description, void *buffer, size_t byt
 
 EXPORT ssize_t pread(int fd, void *buffer, size_t bytes, off_t offset)
 {
-	struct description *description = get_readable(fd);
+	struct description *description = fds_find(fd);
 
 	return description ? read_at(description, buffer, bytes, offset) :
 			     real()->pread(fd, buffer, bytes, offset);
@@ -88,7 +83,7 @@ EXPORT ssize_t pread64(int fd, void *buffer, size_t bytes, off_t offset)
 
 EXPORT ssize_t __read_chk(int fd, void *buffer, size_t bytes, size_t room)
 {
-	struct description *description = bytes <= room ? get_readable(fd) : NULL;
+	struct description *description = bytes <= room ? fds_find(fd) : NULL;
 
 	return description ? read_at_position(fd, description, buffer, bytes) :
 			     real()->__read_chk(fd, buffer, bytes, room);
@@ -96,7 +91,7 @@ EXPORT ssize_t __read_chk(int fd, void *buffer, size_t bytes, size_t room)
 
 EXPORT ssize_t __pread_chk(int fd, void *buffer, size_t bytes, off_t offset, size_t room)
 {
-	struct description *description = bytes <= room ? get_readable(fd) : NULL;
+	struct description *description = bytes <= room ? fds_find(fd) : NULL;
 
 	return description ? read_at(description, buffer, bytes, offset) :
 			     real()->__pread_chk(fd, buffer, bytes, offset, room);

@@ -53,6 +53,10 @@ struct description *fds_get(int fd);
  * descriptor that came by another way (SCM_RIGHTS, exec) is recognised.
  */
 struct description *fds_get_checked(int fd);
+/* The same, with fds_known()'s one load for what is not ours, and its gap. */
+struct description *fds_find(int fd);
+/* The kind of the object that fds_find() finds, -1: none. */
+int fds_kind(int fd);
 void description_put(struct description *description);
 struct object *description_object(const struct description *description);
 

@@ -9,24 +9,23 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "cpu/exit.h"
 #include "cpu/interp/interp.h"
+#include "util/pages.h"
 
 #define BLOCK_BYTES_MAX 512
 #define HEAT_RELOAD 16
 
 int block_cache_init(struct interp *interp)
 {
-	void *arena = mmap(NULL, BLOCK_ARENA_BYTES, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *arena = pages_alloc(BLOCK_ARENA_BYTES);
 
-	if (arena == MAP_FAILED)
+	if (!arena)
 		return -ENOMEM;
 	interp->alone_block = calloc(1, sizeof(struct block) + 2 * sizeof(struct insn));
 	if (!interp->alone_block) {
-		munmap(arena, BLOCK_ARENA_BYTES);
+		pages_free(arena, BLOCK_ARENA_BYTES);
 		return -ENOMEM;
 	}
 	interp->arena = arena;
@@ -35,7 +34,7 @@ int block_cache_init(struct interp *interp)
 
 void block_cache_fini(struct interp *interp)
 {
-	munmap(interp->arena, BLOCK_ARENA_BYTES);
+	pages_free(interp->arena, BLOCK_ARENA_BYTES);
 	free(interp->alone_block);
 }
 
@@ -78,13 +77,11 @@ uint64_t interp_fetch_address(struct vcpu *cpu)
 
 	if (cpu->interp->mode.code == 8) {
 		check_canonical(cpu, ip);
-		return ip;
-	}
-	if (ip > cpu->state.seg[SEG_CS].limit) {
+	} else if (ip > cpu->state.seg[SEG_CS].limit) {
 		event_raise(cpu, VECTOR_GP, true, 0);
 		fetch_fault(cpu);
 	}
-	return (uint32_t)(ip + cpu->state.base[SEG_CS]);
+	return interp_linear(cpu);
 }
 
 /* Translates for a fetch and marks the page as code. */

@@ -76,7 +76,7 @@ struct insn {
 	};
 	union {
 		uint8_t evex;       /* EVEX: its last byte (z, L'L, b, V', aaa) as it stands */
-		uint8_t simd_align; /* SSE: bits of the operand's address that must be 0 */
+		bool simd_align;    /* SSE: the memory operand must be */
 	};
 };
 

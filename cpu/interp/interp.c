@@ -282,12 +282,8 @@ static enum engine_reason interp_run(struct vcpu *cpu, bool single)
 	trust = BLOCKS_TRUSTED;
 	while (!atomic_load_explicit(&cpu->exit_request, memory_order_relaxed)) {
 		struct jump *jump;
-		uint64_t linear = cpu->state.rip + cpu->state.base[SEG_CS];
+		uint64_t linear = interp_linear(cpu);
 
-		if (interp->mode.code != 8)
-			linear = (uint32_t)linear;
-		else
-			linear = cpu->state.rip;
 		/* A guest that spins sees at last what the client writes into its loop. */
 		if (unlikely(!--trust)) {
 			trust = BLOCKS_TRUSTED;

@@ -100,7 +100,14 @@ bool block_recheck(struct vcpu *cpu, const struct jump *jump);
 /* One freshly decoded instruction at state.rip. */
 struct block *block_alone(struct vcpu *cpu);
 
-/* Linear address of the next instruction, checked against CS. Faults. */
+/* Linear address of the next instruction, in 64-bit code as it is in RIP: canonical or not. */
+static inline uint64_t interp_linear(const struct vcpu *cpu)
+{
+	uint64_t ip = cpu->state.rip;
+
+	return cpu->interp->mode.code == 8 ? ip : (uint32_t)(ip + cpu->state.base[SEG_CS]);
+}
+/* The same, checked against CS. Faults. */
 uint64_t interp_fetch_address(struct vcpu *cpu);
 
 #endif

@@ -316,9 +316,8 @@ static __attribute__((always_inline)) inline void direct(struct vcpu *cpu, const
 
 	check(cpu, insn, insn->simd_feature);
 	if (how.memory) {
-		if (insn->simd_align &&
-		    mem_linear(cpu, insn, insn->seg, mem_offset(cpu, insn)) & insn->simd_align)
-			exception_gp(cpu, insn, 0);
+		if (insn->simd_align)
+			check_aligned(cpu, insn);
 		rm = operand_at(cpu, insn, operand);
 	}
 	/* There was no memory for it when the instruction was decoded. */
@@ -366,7 +365,7 @@ static insn_fn *select_direct(struct insn *insn, const struct simd_row *row)
 	insn->thunk = (void *)simd_direct_get(insn, row);
 	insn->simd_feature = row->feature;
 	insn->simd_bytes = operand_bytes(insn, row);
-	insn->simd_align = row->flags & SIMD_ALIGN ? 15 : 0;
+	insn->simd_align = row->flags & SIMD_ALIGN;
 	if (row->flags & SIMD_COMPARE)
 		return direct_compare[fp][memory];
 	if (row->form == SIMD_G_XM)

@@ -193,7 +193,7 @@ enum published { NOTHING, BEFORE, NOW };
 static enum published publish(struct side *side, struct vcpu *vcpu, const struct block *block)
 {
 	struct shadow *shadow = shadow_find(&side->shadows, block->host);
-	uint64_t epoch = vcpu->interp->code_epoch, linear = vcpu->state.rip;
+	uint64_t epoch = vcpu->interp->code_epoch;
 	uint16_t vectors;
 	unsigned bytes;
 
@@ -206,12 +206,21 @@ static enum published publish(struct side *side, struct vcpu *vcpu, const struct
 		return NOTHING;
 	side_use_vectors(side, vectors);
 	/* Unicorn may have translated the filler that was there. */
-	if (!side->wide)
-		linear = (uint32_t)(linear + vcpu->state.base[SEG_CS]);
-	side_forget(side, shadow_find(&side->shadows, block->host), linear, bytes);
+	side_forget(side, shadow_find(&side->shadows, block->host), interp_linear(vcpu), bytes);
 	side_charge(side, block->count);
 	side->unicorn->stats.published++;
 	return NOW;
+}
+
+const uint8_t *unicorn_decode(struct vcpu *vcpu, struct insn *insn, bool *whole)
+{
+	const uint64_t linear = interp_linear(vcpu);
+	const unsigned available = GUEST_PAGE_SIZE - (linear & ~GUEST_PAGE_MASK);
+	const uint8_t *bytes = mmu_lookup(&vcpu->mmu, linear, 1, ACCESS_EXEC, vcpu->code_mode);
+
+	*whole = bytes && decode(&vcpu->interp->mode, bytes, available < 15 ? available : 15, 0,
+				 insn) != DECODE_MORE;
+	return bytes;
 }
 
 /* What stopped Unicorn, for who asked for statistics. */
@@ -219,21 +228,15 @@ static void count_stop(struct unicorn *unicorn, const struct side *side, bool re
 {
 	struct vcpu *vcpu = unicorn->vcpu;
 	struct profile *profile = vcpu->profile;
-	uint64_t linear = vcpu->state.rip;
 	struct insn insn;
-	const uint8_t *bytes;
-	unsigned available;
+	bool whole;
+	const uint8_t *bytes = unicorn_decode(vcpu, &insn, &whole);
 
-	if (!side->wide)
-		linear = (uint32_t)(linear + vcpu->state.base[SEG_CS]);
-	available = GUEST_PAGE_SIZE - (linear & ~GUEST_PAGE_MASK);
-	bytes = mmu_lookup(&vcpu->mmu, linear, 1, ACCESS_EXEC, vcpu->code_mode);
 	if (!bytes)
 		profile->new_code++;
-	else if (decode(&vcpu->interp->mode, bytes, available < 15 ? available : 15, 0, &insn) ==
-		 DECODE_MORE)
+	else if (!whole)
 		profile->two_pages++;
-	else if (!unicorn_executes(&insn, linear, side->shadows.vectors))
+	else if (!unicorn_executes(&insn, (uintptr_t)bytes, side->shadows.vectors))
 		profile_stop(vcpu, &insn, bytes);
 	else if (refused)
 		profile->accesses++;

@@ -121,23 +121,15 @@ bool lockstep_data(struct lockstep *lockstep, uint8_t *host, bool write)
  */
 static void look_for_torn(struct lockstep *lockstep, struct vcpu *vcpu)
 {
-	const bool wide = lockstep->interp->mode.code == 8;
-	uint64_t linear = vcpu->state.rip;
-	const uint8_t *bytes;
-	unsigned available;
 	struct insn insn;
+	uint64_t linear;
 	enum torn torn;
+	bool whole;
 
 	lockstep->torn.reg = -1;
 	lockstep->torn.host = NULL;
-	if (!wide)
-		linear = (uint32_t)(linear + vcpu->state.base[SEG_CS]);
-	available = GUEST_PAGE_SIZE - (linear & ~GUEST_PAGE_MASK);
-	bytes = mmu_lookup(&vcpu->mmu, linear, 1, ACCESS_EXEC, vcpu->code_mode);
-	if (!bytes || decode(&lockstep->interp->mode, bytes, available < 15 ? available : 15, 0,
-			     &insn) == DECODE_MORE)
-		return;
-	torn = unicorn_tears(&insn);
+	unicorn_decode(vcpu, &insn, &whole);
+	torn = whole ? unicorn_tears(&insn) : TORN_NOTHING;
 	if (torn == TORN_NOTHING)
 		return;
 	vcpu->state.gpr[GPR_BLOCK] = vcpu->state.rip;
@@ -531,7 +523,6 @@ bool lockstep_run(struct lockstep *lockstep, struct side *side)
 		return stopped;
 	}
 	lockstep->after = vcpu->state;
-	lockstep->interp->mode = vcpu->interp->mode;
 	look_for_torn(lockstep, vcpu);
 	take_back(lockstep, true);
 	vcpu->state = lockstep->before;

@@ -45,11 +45,18 @@ static const int registers_xmm[] = {
 
 /* ---- TLB ---- */
 
-static unsigned page_hash(uint64_t address)
+/* Word and bit of @address in tlb.pages. */
+struct page_bit {
+	unsigned word;
+	uint64_t mask;
+};
+
+static struct page_bit page_bit(uint64_t address)
 {
 	const uint64_t page = address >> GUEST_PAGE_SHIFT;
+	const unsigned hash = (page ^ page >> 12) & 4095;
 
-	return (page ^ page >> 12) & 4095;
+	return (struct page_bit){ hash / 64, 1ull << hash % 64 };
 }
 
 static bool canonical(const struct vcpu *vcpu, uint64_t address)
@@ -84,6 +91,7 @@ static uint8_t *translate(struct vcpu *vcpu, uint64_t address, enum access acces
  */
 static bool may_enter(struct side *side, uint64_t address, enum tlb_mode mode)
 {
+	const struct page_bit bit = page_bit(address);
 	struct side_tlb *tlb = &side->tlb;
 
 	if (mmu_is_global(&side->unicorn->vcpu->mmu, address, mode)) {
@@ -95,7 +103,7 @@ static bool may_enter(struct side *side, uint64_t address, enum tlb_mode mode)
 			return false;
 		tlb->other = true;
 	}
-	tlb->pages[address >> 63][page_hash(address) / 64] |= 1ull << page_hash(address) % 64;
+	tlb->pages[address >> 63][bit.word] |= bit.mask;
 	return true;
 }
 
@@ -271,9 +279,9 @@ static bool is_current(const struct side *side)
 		return false;
 	for (i = tlb->page_flushes; i != mmu->page_flushes; i++) {
 		const uint64_t page = mmu->flushed[i % MMU_FLUSHED];
-		const unsigned hash = page_hash(page);
+		const struct page_bit bit = page_bit(page);
 
-		if (tlb->pages[page >> 63][hash / 64] >> hash % 64 & 1)
+		if (tlb->pages[page >> 63][bit.word] & bit.mask)
 			return false;
 	}
 	return true;

@@ -174,6 +174,14 @@ bool side_is_full(const struct side *side);
  */
 bool side_run(struct side *side);
 
+/* ---- engine.c ---- */
+
+/*
+ * Decodes the instruction at state.rip. NULL: the TLB does not know its page. @whole: it lies on that
+ * page alone; else @insn is not filled.
+ */
+const uint8_t *unicorn_decode(struct vcpu *vcpu, struct insn *insn, bool *whole);
+
 /* ---- stop.c, inside Unicorn ---- */
 
 /* After a fault of translated code at @host_pc: makes the state exact. False: it was not there. */

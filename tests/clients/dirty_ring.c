@@ -477,11 +477,24 @@ static void two_rings(void)
 }
 
 /* The bitmap besides, for writes of no vCPU: before the first slot only. */
+/* A vCPU with a ring, and slot 1, which has a bitmap as well. */
+static void boot_with_bitmap(struct vm *vm, struct vcpu *vcpu, struct ring *ring)
+{
+	CHECK_EQ(-enable(vm, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP, 0), 0);
+	CHECK_EQ(-vm_set_slot(vm, 0, 0, 0, RAM_BYTES, vm->ram), 0);
+	CHECK_EQ(-vm_set_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, SLOT_AT, SLOT_BYTES,
+			      pages_alloc(SLOT_BYTES)),
+		 0);
+	vcpu_create(vm, vcpu, 0);
+	ring->entry = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd,
+			   KVM_DIRTY_LOG_PAGE_OFFSET * 0x1000);
+	VCPU_LOAD(vcpu, MODE_LONG, write_code);
+}
+
 static void with_bitmap(void)
 {
 	uint64_t bitmap[SLOT_PAGES / 64];
 	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = bitmap };
-	uint8_t *memory = pages_alloc(SLOT_BYTES);
 	struct vm vm;
 	struct vcpu vcpu;
 	struct ring ring = { 0 };
@@ -491,13 +504,7 @@ static void with_bitmap(void)
 	CHECK_EQ(-enable(&vm, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, RING_BYTES), 0);
 	CHECK_EQ(-enable(&vm, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP, 0), EINVAL);
 	CHECK_EQ(-vm_set_slot(&vm, 0, 0, 0, 0, NULL), 0);
-	CHECK_EQ(-enable(&vm, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP, 0), 0);
-	CHECK_EQ(-vm_set_slot(&vm, 0, 0, 0, RAM_BYTES, vm.ram), 0);
-	CHECK_EQ(-vm_set_slot(&vm, 1, KVM_MEM_LOG_DIRTY_PAGES, SLOT_AT, SLOT_BYTES, memory), 0);
-	vcpu_create(&vm, &vcpu, 0);
-	ring.entry = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu.fd,
-			  KVM_DIRTY_LOG_PAGE_OFFSET * 0x1000);
-	VCPU_LOAD(&vcpu, MODE_LONG, write_code);
+	boot_with_bitmap(&vm, &vcpu, &ring);
 	set_regs(&vcpu, SLOT_AT + 0x2000, 0);
 	vcpu_expect_out(&vcpu, 0x10, 1);
 	expect_page(&ring, 2);
@@ -515,7 +522,6 @@ static void bitmap_initially_set(void)
 	struct kvm_clear_dirty_log clear = { .slot = 1,
 					     .num_pages = SLOT_PAGES,
 					     .dirty_bitmap = bitmap };
-	uint8_t *memory = pages_alloc(SLOT_BYTES);
 	struct vm vm;
 	struct vcpu vcpu;
 	struct ring ring = { 0 };
@@ -525,13 +531,7 @@ static void bitmap_initially_set(void)
 	CHECK_EQ(-enable(&vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 3), 0);
 	CHECK_EQ(-enable(&vm, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, RING_BYTES), 0);
 	CHECK_EQ(-vm_set_slot(&vm, 0, 0, 0, 0, NULL), 0);
-	CHECK_EQ(-enable(&vm, KVM_CAP_DIRTY_LOG_RING_WITH_BITMAP, 0), 0);
-	CHECK_EQ(-vm_set_slot(&vm, 0, 0, 0, RAM_BYTES, vm.ram), 0);
-	CHECK_EQ(-vm_set_slot(&vm, 1, KVM_MEM_LOG_DIRTY_PAGES, SLOT_AT, SLOT_BYTES, memory), 0);
-	vcpu_create(&vm, &vcpu, 0);
-	ring.entry = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu.fd,
-			  KVM_DIRTY_LOG_PAGE_OFFSET * 0x1000);
-	VCPU_LOAD(&vcpu, MODE_LONG, write_code);
+	boot_with_bitmap(&vm, &vcpu, &ring);
 	for (int i = 0; i < 2; i++) {
 		XIOCTL(vm.fd, KVM_GET_DIRTY_LOG, &log);
 		for (size_t j = 0; j < ARRAY_SIZE(bitmap); j++)
