@@ -2,7 +2,7 @@
 /* Opening /dev/kvm. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <limits.h>
+#include <linux/openat2.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -11,61 +11,6 @@
 #include "abi/fauxkvm.h"
 #include "preload/preload.h"
 #include "preload/real.h"
-
-/* ---- is it /dev/kvm? ---- */
-
-/* "/dev/kvm" with any number of "/" and "/." where one "/" is enough. */
-static bool spells_kvm(const char *path)
-{
-	static const char *const parts[] = { "dev", "kvm" };
-	size_t i;
-
-	for (i = 0; i < 2; i++) {
-		size_t length = strlen(parts[i]);
-
-		if (*path != '/')
-			return false;
-		while (*path == '/' || (*path == '.' && path[1] == '/'))
-			path++;
-		if (strncmp(path, parts[i], length))
-			return false;
-		path += length;
-	}
-	return !*path;
-}
-
-/* The kernel finds out whether the directory is /dev. */
-static bool directory_is_dev(int directory, const char *path, size_t length)
-{
-	char name[PATH_MAX] = ".";
-	struct stat st, dev;
-	long r;
-
-	if (length >= sizeof(name))
-		return false;
-	if (length)
-		memcpy(name, path, length), name[length] = 0;
-	r = kernel_call(SYS_newfstatat, directory, (unsigned long)name, (unsigned long)&st, 0, 0,
-			0);
-	if (r)
-		return false;
-	r = kernel_call(SYS_newfstatat, AT_FDCWD, (unsigned long)"/dev", (unsigned long)&dev, 0, 0,
-			0);
-	return !r && st.st_ino == dev.st_ino && st.st_dev == dev.st_dev;
-}
-
-bool path_is_kvm(int directory, const char *path)
-{
-	const char *name;
-
-	if (!path)
-		return false;
-	name = strrchr(path, '/');
-	name = name ? name + 1 : path;
-	if (name[0] != 'k' || strcmp(name, "kvm"))
-		return false;
-	return spells_kvm(path) || directory_is_dev(directory, path, name - path);
-}
 
 /* ---- opening ---- */
 
@@ -168,10 +113,26 @@ int kvm_open(int flags)
 	return preload_result(fd);
 }
 
+/*
+ * @fd is libc's answer to an open that creates nothing: ours instead if it was of /dev/kvm, which
+ * the machine may have or not. An open of the machine's has no effects that closing leaves.
+ */
+static int opened(int directory, const char *path, int flags, int fd)
+{
+	if (!path_is_kvm(directory, path, fd >= 0 ? fd : -errno))
+		return fd;
+	if (fd >= 0)
+		real()->close(fd);
+	return kvm_open(flags);
+}
+
 int open_at(int directory, const char *path, int flags, mode_t mode)
 {
-	return path_is_kvm(directory, path) ? kvm_open(flags) :
-					      real()->openat(directory, path, flags, mode);
+	if (!(flags & O_CREAT))
+		return opened(directory, path, flags, real()->openat(directory, path, flags, mode));
+	return path_is_kvm(directory, path, NOT_ASKED) ?
+		       kvm_open(flags) :
+		       real()->openat(directory, path, flags, mode);
 }
 
 /* ---- open() and its relatives ---- */
@@ -212,11 +173,11 @@ EXPORT int openat64(int directory, const char *path, int flags, ...)
 	return open_at(directory, path, flags, MODE_ARGUMENT(flags));
 }
 
-/* What programs compiled with _FORTIFY_SOURCE call when there is no mode. */
+/* What programs compiled with _FORTIFY_SOURCE call: with O_CREAT libc ends the program. */
 
 EXPORT int __open_2(const char *path, int flags)
 {
-	return path_is_kvm(AT_FDCWD, path) ? kvm_open(flags) : real()->__open_2(path, flags);
+	return opened(AT_FDCWD, path, flags, real()->__open_2(path, flags));
 }
 
 int __open64_2(const char *path, int flags);
@@ -228,8 +189,7 @@ EXPORT int __open64_2(const char *path, int flags)
 
 EXPORT int __openat_2(int directory, const char *path, int flags)
 {
-	return path_is_kvm(directory, path) ? kvm_open(flags) :
-					      real()->__openat_2(directory, path, flags);
+	return opened(directory, path, flags, real()->__openat_2(directory, path, flags));
 }
 
 int __openat64_2(int directory, const char *path, int flags);
@@ -237,6 +197,40 @@ int __openat64_2(int directory, const char *path, int flags);
 EXPORT int __openat64_2(int directory, const char *path, int flags)
 {
 	return __openat_2(directory, path, flags);
+}
+
+/* ---- openat2(), which glibc has since 2.43 ---- */
+
+/* False: the kernel will say what is wrong. */
+static bool read_how(const struct open_how *how, size_t size, struct open_how *copy)
+{
+	if (size < sizeof(*copy) || !memory_readable(&how->flags) ||
+	    !memory_readable(&how->resolve))
+		return false;
+	memcpy(copy, how, sizeof(*copy));
+	return true;
+}
+
+EXPORT int openat2(int directory, const char *path, const struct open_how *how, size_t size)
+{
+	struct open_how copy;
+	bool known = read_how(how, size, &copy), creates = known && (copy.flags & O_CREAT);
+	long answer = NOT_ASKED;
+
+	if (!creates)
+		answer = kernel_call(SYS_openat2, directory, (unsigned long)path,
+				     (unsigned long)how, size, 0, 0);
+	if (known && path_resolves_to_kvm(directory, path, copy.resolve, answer)) {
+		if (answer >= 0)
+			kernel_call(SYS_close, answer, 0, 0, 0, 0, 0);
+		/* It looks at @how before it looks for a path, and here finds none. */
+		answer = kernel_call(SYS_openat2, directory, 0, (unsigned long)how, size, 0, 0);
+		return answer == -EFAULT ? kvm_open(copy.flags) : preload_result(answer);
+	}
+	if (creates)
+		answer = kernel_call(SYS_openat2, directory, (unsigned long)path,
+				     (unsigned long)how, size, 0, 0);
+	return preload_result(answer);
 }
 
 /* ---- fopen() ---- */
@@ -260,7 +254,17 @@ static FILE *fopen_kvm(const char *mode)
 
 EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
 {
-	return path_is_kvm(AT_FDCWD, path) ? fopen_kvm(mode) : real()->fopen(path, mode);
+	bool creates = *mode != 'r';
+	FILE *file;
+
+	if (creates && path_is_kvm(AT_FDCWD, path, NOT_ASKED))
+		return fopen_kvm(mode);
+	file = real()->fopen(path, mode);
+	if (creates || !path_is_kvm(AT_FDCWD, path, file ? 0 : -errno))
+		return file;
+	if (file)
+		real()->fclose(file);
+	return fopen_kvm(mode);
 }
 
 EXPORT FILE *fopen64(const char *restrict path, const char *restrict mode)

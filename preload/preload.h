@@ -23,6 +23,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
+struct open_how;
 struct stat;
 
 /* -1 and errno for a negative errno, else @result. */
@@ -96,10 +97,23 @@ void signals_arm(void);
  */
 void signals_stand_by(int signo);
 
+/* ---- path.c: any pointer may be given ---- */
+
+/* Whether the eight bytes at @address can be read. Async-signal safe. */
+bool memory_readable(const void *address);
+/*
+ * Does @path, relative to @directory or AT_FDCWD, name /dev/kvm? @answer is what the kernel has
+ * just said to a call with this path, a result or a negative errno: where it is an answer for any
+ * file the path is not looked at, and where the path must have been read to give it, not asked for.
+ * Calls that would change something if there is no such file cannot be made first: NOT_ASKED.
+ */
+#define NOT_ASKED (-4096)
+bool path_is_kvm(int directory, const char *path, long answer);
+/* The same with openat2()'s RESOLVE_ flags. */
+bool path_resolves_to_kvm(int directory, const char *path, uint64_t resolve, long answer);
+
 /* ---- open.c, stat.c ---- */
 
-/* Does @path, relative to @directory or AT_FDCWD, name /dev/kvm? */
-bool path_is_kvm(int directory, const char *path);
 /* open("/dev/kvm", @flags). */
 int kvm_open(int flags);
 /* A description for a descriptor of /dev/kvm that another program image opened: its new object. */
@@ -112,5 +126,6 @@ void print_statistics(void);
 int open_at(int directory, const char *path, int flags, mode_t mode);
 int stat_at(int directory, const char *path, struct stat *st, int flags);
 int access_at(int directory, const char *path, int mode, int flags);
+int openat2(int directory, const char *path, const struct open_how *how, size_t size);
 
 #endif

@@ -13,12 +13,20 @@
 #define KVM_MINOR 232
 #define KVM_INODE 232
 
-/* Device and times are those of the directory that it would be in. */
-static void fill_stat(struct stat *st)
+/*
+ * 0 or a negative errno. Device and times are those of the directory that it would be in, which
+ * the kernel writes to @st itself: it knows whether there is memory.
+ */
+static long fill_stat(struct stat *st)
 {
-	if (kernel_call(SYS_newfstatat, AT_FDCWD, (unsigned long)"/dev", (unsigned long)st, 0, 0,
-			0))
-		memset(st, 0, sizeof(*st));
+	long r = kernel_call(SYS_newfstatat, AT_FDCWD, (unsigned long)"/dev", (unsigned long)st, 0,
+			     0, 0);
+
+	if (r && r != -EFAULT)
+		r = kernel_call(SYS_newfstatat, AT_FDCWD, (unsigned long)"/", (unsigned long)st, 0,
+				0, 0);
+	if (r)
+		return r;
 	st->st_ino = KVM_INODE;
 	st->st_mode = KVM_MODE;
 	st->st_nlink = 1;
@@ -27,13 +35,19 @@ static void fill_stat(struct stat *st)
 	st->st_rdev = makedev(KVM_MAJOR, KVM_MINOR);
 	st->st_size = 0;
 	st->st_blocks = 0;
+	return 0;
 }
 
-static void fill_statx(struct statx *stx)
+/* The same. */
+static long fill_statx(struct statx *stx, unsigned mask)
 {
 	struct stat st;
+	long r = fill_stat(&st);
 
-	fill_stat(&st);
+	if (r)
+		return r;
+	if (real()->statx(AT_FDCWD, "/", 0, mask, stx))
+		return -errno;
 	memset(stx, 0, sizeof(*stx));
 	stx->stx_mask = STATX_BASIC_STATS;
 	stx->stx_blksize = st.st_blksize;
@@ -47,6 +61,7 @@ static void fill_statx(struct statx *stx)
 	stx->stx_atime.tv_sec = st.st_atim.tv_sec;
 	stx->stx_mtime.tv_sec = st.st_mtim.tv_sec;
 	stx->stx_ctime.tv_sec = st.st_ctim.tv_sec;
+	return 0;
 }
 
 static bool fd_is_system(int fd)
@@ -64,20 +79,21 @@ static bool fd_is_system(int fd)
 	return result;
 }
 
-/* Also with AT_EMPTY_PATH, the descriptor itself. */
-static bool is_kvm(int directory, const char *path, int flags)
+/* Also with AT_EMPTY_PATH, the descriptor itself. @answer as for path_is_kvm(). */
+static bool is_kvm(int directory, const char *path, int flags, long answer)
 {
-	if ((flags & AT_EMPTY_PATH) && (!path || !*path))
+	if ((flags & AT_EMPTY_PATH) && !answer && (!path || !*path))
 		return fd_is_system(directory);
-	return path_is_kvm(directory, path);
+	return path_is_kvm(directory, path, answer);
 }
 
 int stat_at(int directory, const char *path, struct stat *st, int flags)
 {
-	if (!is_kvm(directory, path, flags))
-		return real()->fstatat(directory, path, st, flags);
-	fill_stat(st);
-	return 0;
+	int result = real()->fstatat(directory, path, st, flags);
+
+	if (!is_kvm(directory, path, flags, result ? -errno : 0))
+		return result;
+	return preload_result(fill_stat(st));
 }
 
 /* ---- stat() and its relatives: on x86-64 struct stat64 is struct stat ---- */
@@ -104,10 +120,7 @@ EXPORT int lstat64(const char *restrict path, struct stat64 *restrict st)
 
 EXPORT int fstat(int fd, struct stat *st)
 {
-	if (!fd_is_system(fd))
-		return real()->fstat(fd, st);
-	fill_stat(st);
-	return 0;
+	return fd_is_system(fd) ? preload_result(fill_stat(st)) : real()->fstat(fd, st);
 }
 
 EXPORT int fstat64(int fd, struct stat64 *st)
@@ -129,10 +142,11 @@ EXPORT int fstatat64(int directory, const char *restrict path, struct stat64 *re
 EXPORT int statx(int directory, const char *restrict path, int flags, unsigned mask,
 		 struct statx *restrict stx)
 {
-	if (!is_kvm(directory, path, flags))
-		return real()->statx(directory, path, flags, mask, stx);
-	fill_statx(stx);
-	return 0;
+	int result = real()->statx(directory, path, flags, mask, stx);
+
+	if (!is_kvm(directory, path, flags, result ? -errno : 0))
+		return result;
+	return preload_result(fill_statx(stx, mask));
 }
 
 /* ---- what programs call that were linked before glibc 2.33 ---- */
@@ -206,23 +220,23 @@ EXPORT int __fxstatat64(int version, int directory, const char *path, struct sta
 
 /* ---- access() and its relatives ---- */
 
-/* Nobody may execute it, not even root. */
-static int access_kvm(int mode)
+/* Nobody may execute it, not even root. @result is what the kernel says. */
+static int answer_access(int directory, const char *path, int mode, int result)
 {
-	if (mode & ~(R_OK | W_OK | X_OK))
-		return preload_result(-EINVAL);
+	if (!path_is_kvm(directory, path, result ? -errno : 0))
+		return result;
 	return preload_result(mode & X_OK ? -EACCES : 0);
 }
 
 int access_at(int directory, const char *path, int mode, int flags)
 {
-	return path_is_kvm(directory, path) ? access_kvm(mode) :
-					      real()->faccessat(directory, path, mode, flags);
+	return answer_access(directory, path, mode,
+			     real()->faccessat(directory, path, mode, flags));
 }
 
 EXPORT int access(const char *path, int mode)
 {
-	return path_is_kvm(AT_FDCWD, path) ? access_kvm(mode) : real()->access(path, mode);
+	return answer_access(AT_FDCWD, path, mode, real()->access(path, mode));
 }
 
 EXPORT int faccessat(int directory, const char *path, int mode, int flags)
@@ -232,7 +246,7 @@ EXPORT int faccessat(int directory, const char *path, int mode, int flags)
 
 EXPORT int euidaccess(const char *path, int mode)
 {
-	return path_is_kvm(AT_FDCWD, path) ? access_kvm(mode) : real()->euidaccess(path, mode);
+	return answer_access(AT_FDCWD, path, mode, real()->euidaccess(path, mode));
 }
 
 EXPORT int eaccess(const char *path, int mode)

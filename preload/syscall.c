@@ -5,7 +5,6 @@
  * here, which is safe in signal handlers.
  */
 #define _GNU_SOURCE
-#include <linux/openat2.h>
 #include <stdarg.h>
 
 #include "preload/preload.h"
@@ -13,18 +12,13 @@
 
 static long call(long number, const unsigned long a[6])
 {
-	const struct open_how *how;
-
 	switch (number) {
 	case SYS_open:
 		return open_at(AT_FDCWD, (const char *)a[0], a[1], a[2]);
 	case SYS_openat:
 		return open_at(a[0], (const char *)a[1], a[2], a[3]);
 	case SYS_openat2:
-		how = (const struct open_how *)a[2];
-		if (path_is_kvm(a[0], (const char *)a[1]))
-			return kvm_open(how->flags);
-		break;
+		return openat2(a[0], (const char *)a[1], (const struct open_how *)a[2], a[3]);
 	case SYS_stat:
 		return stat_at(AT_FDCWD, (const char *)a[0], (struct stat *)a[1], 0);
 	case SYS_lstat:
