@@ -457,6 +457,7 @@ void client_ioctl(fuse_req_t fuse, struct object *object, unsigned number, unsig
 		.object = object,
 	};
 	struct space *space = object_space(object);
+	struct process *created_in = NULL;
 	long result;
 
 	/* 0: the caller is not in our PID namespace or one below it. */
@@ -474,6 +475,11 @@ void client_ioctl(fuse_req_t fuse, struct object *object, unsigned number, unsig
 	call_begins(&request);
 	if (space && process_is(vm_space(space)->process, request.tid))
 		request.process = vm_space(space)->process;
+	/* To be given a descriptor while the process may have other VMs, whose calls stop threads. */
+	if (object->kind == OBJECT_SYSTEM && number == KVM_CREATE_VM)
+		process_get(request.tid, request.uid, &created_in);
+	if (created_in)
+		request.process = created_in;
 	process_enter(&request);
 	if (run && request.process)
 		request.masked = is_masked(request.process, request.tid);
@@ -490,6 +496,8 @@ void client_ioctl(fuse_req_t fuse, struct object *object, unsigned number, unsig
 			request.restart = true;
 	}
 	finish(&request, result);
+	if (created_in)
+		process_put(created_in);
 	call_ends(&request);
 	object_put(object);
 	limits_give_request(request.uid);

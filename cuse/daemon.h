@@ -28,6 +28,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "abi/object.h"
 #include "util/log.h"
@@ -57,8 +58,26 @@ extern atomic_bool daemon_stopping;
 
 /* ---- pool.c: the threads that serve a session ---- */
 
-/* Starts serving. One thread at least always waits for requests. 0 or negative errno. */
-int pool_start(struct fuse_session *session);
+struct fuse_in_header; /* linux/fuse.h */
+
+/* The largest request: an ioctl()'s structure, or as much as op_init() lets a write() have. */
+#define POOL_REQUEST_BYTES ((size_t)64 << 10)
+#define POOL_WRITE_MAX (32u << 10)
+
+/*
+ * Answers a request with pool_answer() if the kernel may hold locks meanwhile that we need for
+ * anything else: no lock must be taken then, and no memory used but the stack and what was there
+ * when the daemon started. False: libfuse is to have it.
+ */
+typedef bool pool_at_once(int fd, const struct fuse_in_header *request);
+/* Answers with a negative errno, or 0 and data in up to POOL_PARTS_MAX parts. */
+#define POOL_PARTS_MAX 16
+void pool_answer(int fd, uint64_t unique, int error, const struct iovec *data, unsigned count);
+/*
+ * Starts serving; @at_once is asked first, if there is one. One thread at least always waits for
+ * requests. 0 or negative errno.
+ */
+int pool_start(struct fuse_session *session, pool_at_once *at_once);
 /* The calling thread of a pool ends after the request that it serves; another takes its place. */
 void pool_retire(void);
 

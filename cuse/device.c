@@ -26,6 +26,12 @@ static char device_path[160]; /* empty: there is none */
 
 /* ---- what the kernel asks ---- */
 
+static void op_init(void *userdata, struct fuse_conn_info *connection)
+{
+	(void)userdata;
+	connection->max_write = POOL_WRITE_MAX;
+}
+
 static void op_init_done(void *userdata)
 {
 	(void)userdata;
@@ -92,6 +98,7 @@ static void op_ioctl(fuse_req_t req, int command, void *argument, struct fuse_fi
 }
 
 static const struct cuse_lowlevel_ops operations = {
+	.init = op_init,
 	.init_done = op_init_done,
 	.open = op_open,
 	.release = op_release,
@@ -232,7 +239,7 @@ int device_start(const struct daemon_options *options)
 	snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", cuse);
 	if (!session || fuse_session_mount(session, fd_path))
 		return -ENOMEM;
-	r = pool_start(session);
+	r = pool_start(session, NULL);
 	if (r)
 		return r;
 	r = wait_started();

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -178,6 +179,13 @@ static void raise_limits(void)
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 }
 
+/* What answers requests (pool.c) must not have to be read from a disk first. */
+static void lock_program(void)
+{
+	if (mlockall(MCL_CURRENT))
+		LOG(WARN, "the program is not locked in memory: %m");
+}
+
 /*
  * In the background the parent stays until the device is there, so that whoever starts us can use
  * it then. The child's end of the pipe, or -1.
@@ -287,6 +295,7 @@ int main(int argc, char **argv)
 	if (chdir("/"))
 		return 1;
 	raise_limits();
+	lock_program();
 	/* Before any thread is made: none but this one takes them. */
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGTERM);

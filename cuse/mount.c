@@ -5,13 +5,14 @@
  *
  * A vCPU's file has the pages of kvm_run. They are pages of the page cache, mapped here through
  * a file description of our own and by the client through its own. They are locked, so they do not
- * go away; the kernel writes them back now and then, which is kept in case it reads them again.
- * Whatever a client does to its file, it only disturbs its own pages.
+ * go away; the kernel writes them back now and then, which is of no use to anybody. Whatever a client
+ * does to its file, it only disturbs its own pages.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/fuse.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,9 +27,11 @@
 #define SYSTEM_INO 2 /* the file that is as /dev/kvm */
 #define SYSTEM_NAME "kvm"
 #define FIRST_INO 16
+#define PAGES_INO (1ull << 62) /* set in the number of a file that has pages */
 #define BUCKETS 1024
 #define FOREVER 1e9 /* seconds */
 #define READ_MAX (1u << 20)
+#define BACKGROUND_MAX UINT16_MAX
 
 struct node {
 	struct node *next; /* in its bucket */
@@ -38,7 +41,6 @@ struct node {
 	struct file *file;   /* the client's */
 	int memfd;           /* what the file stands for, as long as it is open; -1: nothing */
 	size_t bytes;        /* of pages */
-	uint8_t *kept;       /* what was written back of them */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all below */
@@ -79,13 +81,8 @@ static struct node *node_create(struct object *vcpu, size_t bytes)
 	node->vcpu = vcpu;
 	node->memfd = -1;
 	node->bytes = bytes;
-	node->kept = bytes ? calloc(1, bytes) : NULL;
-	if (bytes && !node->kept) {
-		free(node);
-		return NULL;
-	}
 	pthread_mutex_lock(&lock);
-	node->ino = next_ino++;
+	node->ino = next_ino++ | (bytes ? PAGES_INO : 0);
 	node->next = *bucket_of(node->ino);
 	*bucket_of(node->ino) = node;
 	pthread_mutex_unlock(&lock);
@@ -105,7 +102,6 @@ static void node_put(struct node *node)
 		;
 	*at = node->next;
 	pthread_mutex_unlock(&lock);
-	free(node->kept);
 	free(node);
 }
 
@@ -267,6 +263,10 @@ static void op_init(void *userdata, struct fuse_conn_info *connection)
 		~(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_SPLICE_READ |
 		  FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_ATOMIC_O_TRUNC);
 	connection->max_readahead = 0;
+	connection->max_write = POOL_WRITE_MAX;
+	/* Pages that come back do not wait for other requests to be answered. */
+	connection->max_background = BACKGROUND_MAX;
+	connection->congestion_threshold = BACKGROUND_MAX;
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -399,48 +399,29 @@ static void read_object(fuse_req_t req, struct object *object, size_t bytes, off
 	free(client.data);
 }
 
-/* How many of @bytes at @offset lie in the file. */
-static size_t within(const struct node *node, size_t bytes, off_t offset)
-{
-	if (offset < 0 || (size_t)offset >= node->bytes)
-		return 0;
-	return bytes < node->bytes - offset ? bytes : node->bytes - offset;
-}
-
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t bytes, off_t offset,
 		    struct fuse_file_info *info)
 {
 	struct file *file = (struct file *)(uintptr_t)info->fh;
-	const struct node *node = file->node;
 
 	(void)ino;
 	if (bytes > READ_MAX)
 		bytes = READ_MAX;
-	if (node && node->bytes) {
-		bytes = within(node, bytes, offset);
-		fuse_reply_buf(req, (const char *)node->kept + (bytes ? offset : 0), bytes);
-	} else if (file->object) {
+	if (file->object)
 		read_object(req, file->object, bytes, offset);
-	} else {
+	else
 		fuse_reply_err(req, EINVAL);
-	}
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t bytes, off_t offset,
 		     struct fuse_file_info *info)
 {
-	struct node *node;
-
-	pthread_mutex_lock(&lock);
-	node = find(ino);
-	/* Pages that come back; a write() of the client's is not possible. */
-	if (node && info->writepage)
-		memcpy(node->kept + offset, data, within(node, bytes, offset));
-	pthread_mutex_unlock(&lock);
-	if (info->writepage)
-		fuse_reply_write(req, bytes);
-	else
-		fuse_reply_err(req, EINVAL);
+	(void)ino;
+	(void)data;
+	(void)bytes;
+	(void)offset;
+	(void)info;
+	fuse_reply_err(req, EINVAL);
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t bytes,
@@ -458,6 +439,41 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 	if (!r)
 		r = object_fallocate(file->object, mode, offset, bytes);
 	fuse_reply_err(req, -r);
+}
+
+/*
+ * A file's pages: zeros at first, which the page cache then keeps, since they are locked. What comes
+ * back from there is not needed; but a page fault may wait for the answer.
+ */
+static bool at_once(int fd, const struct fuse_in_header *request)
+{
+	static const uint8_t zeros[PAGE];
+	const struct fuse_write_in *write = (const void *)(request + 1);
+	const struct fuse_read_in *read = (const void *)(request + 1);
+	struct fuse_write_out written = { .size = write->size };
+	struct iovec parts[POOL_PARTS_MAX] = { { &written, sizeof(written) } };
+	unsigned count = 0;
+	size_t left;
+
+	if (!(request->nodeid & PAGES_INO))
+		return false;
+	if (request->opcode == FUSE_WRITE) {
+		/* Not a client's write(). */
+		if (write->write_flags & FUSE_WRITE_CACHE)
+			pool_answer(fd, request->unique, 0, parts, 1);
+		else
+			pool_answer(fd, request->unique, -EINVAL, NULL, 0);
+		return true;
+	}
+	if (request->opcode != FUSE_READ)
+		return false;
+	for (left = read->size; left && count < POOL_PARTS_MAX; count++) {
+		parts[count].iov_base = (void *)zeros;
+		parts[count].iov_len = left < PAGE ? left : PAGE;
+		left -= parts[count].iov_len;
+	}
+	pool_answer(fd, request->unique, 0, parts, count);
+	return true;
 }
 
 static const struct fuse_lowlevel_ops operations = {
@@ -504,7 +520,7 @@ static int mount_at(const char *folder)
 	snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", fd);
 	if (fuse_session_mount(session, fd_path))
 		return -EIO;
-	return pool_start(session);
+	return pool_start(session, at_once);
 }
 
 static int bind_system(const char *folder)

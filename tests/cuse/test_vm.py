@@ -267,6 +267,8 @@ wait_until 30 no_more_shared
 ! grep -q kvm-memory /proc/$daemon/maps
 as_user client-pio
 result leaks=none
+as_user cuse-writeback
+result writeback=ok
 
 # The daemon's end under load.
 load()
@@ -303,13 +305,14 @@ result crash=ok
 
 
 def life():
-    paths = [built("tests/cuse/cuse-load")]
+    paths = [built(f"tests/cuse/cuse-{program}") for program in ("load", "writeback")]
     paths += [built(f"tests/clients/client-{client}")
               for client in ("pio", "stats", "lifecycle", "memslots", "slots")]
     with machine(LIFE, paths) as guest:
         found = guest.finish(800)
-    e2e.check_equal({key: found.get(key) for key in ("kills", "leaks", "term", "crash")},
-                    {"kills": "50", "leaks": "none", "term": "ok", "crash": "ok"}, "results")
+    e2e.check_equal({key: found.get(key) for key in ("kills", "leaks", "writeback", "term", "crash")},
+                    {"kills": "50", "leaks": "none", "writeback": "ok", "term": "ok",
+                     "crash": "ok"}, "results")
 
 
 QEMU = """
