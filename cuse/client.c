@@ -83,12 +83,9 @@ static int copy_out(struct client *client, uint64_t address, const void *src, si
 
 static int get_fd_of(struct request *request, int fd)
 {
-	int own;
-
-	if (fd < 0 || !request->process)
+	if (fd < 0 || !request->process || request_is_gone(request))
 		return -EBADF;
-	own = syscall(SYS_pidfd_getfd, request->process->pidfd, fd, 0);
-	return own < 0 ? -EBADF : own;
+	return thread_get_fd(request->tid, fd);
 }
 
 static int get_fd(struct client *client, int fd)
@@ -138,22 +135,15 @@ static int install(struct client *client, struct object *object)
 {
 	struct request *request = request_of(client);
 	struct file *file;
-	int fd = file_open(object, &file), pidfd, r;
+	int fd = file_open(object, &file), r;
 
 	if (fd < 0)
 		return fd;
 	r = request_capture(request);
-	if (!r) {
-		pidfd = request->process ? dup(request->process->pidfd) :
-					   syscall(SYS_pidfd_open, proc_tgid(request->tid), 0);
-		r = pidfd < 0 ? -EMFILE :
-				tracee_install(request->tracee, pidfd, fd,
-					       object_close_on_exec(object));
-		if (pidfd >= 0)
-			close(pidfd);
-	}
-	if (r < 0)
-		file_disown(file);
+	if (!r)
+		r = tracee_install(request->tracee, fd, object_close_on_exec(object));
+	if (r >= 0)
+		file_own(file, object);
 	close(fd);
 	return r;
 }

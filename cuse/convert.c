@@ -114,7 +114,7 @@ static int copy_pieces(pid_t tid, const struct piece *pieces, size_t count, int 
 static int exchange(struct request *request, const struct piece *pieces, size_t count, int memfd)
 {
 	struct tracee *tracee = request->tracee;
-	long fd = tracee_install(tracee, request->process->pidfd, memfd, true), r = 0;
+	long fd = tracee_install(tracee, memfd, true), r = 0;
 	size_t i;
 
 	if (fd < 0)

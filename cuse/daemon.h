@@ -87,7 +87,7 @@ struct node;
 
 /* What the kernel knows by its address from an open to the release. */
 struct file {
-	struct object *object; /* its reference, under file.c's lock; NULL: none */
+	struct object *object; /* its reference, under file.c's lock; NULL: none yet */
 	struct node *node;     /* of the mount; NULL: not there */
 	uint64_t charged;      /* bytes that fallocate() has taken, under its lock too, on */
 	uid_t uid;             /* this user's account */
@@ -101,8 +101,8 @@ void file_expect(struct file *file);
 bool file_was_expected(struct file *file);
 /* The file that the thread @tid of ours expects, or NULL. */
 struct file *file_expected_by(pid_t tid);
-/* Nobody but us ever had it: the reference is the caller's again. */
-void file_disown(struct file *file);
+/* The client has it: ioctls reach @object, the reference to which is the file's now. Only once. */
+void file_own(struct file *file, struct object *object);
 /* Puts @bytes more, but no more than @most in all, on the account of @uid. */
 int file_charge(struct file *file, uid_t uid, uint64_t bytes, uint64_t most);
 /* The object with a new reference, or NULL. */
@@ -111,8 +111,8 @@ struct object *file_object(struct file *file);
 void file_destroy(struct file *file);
 
 /*
- * A descriptor of this process for @object, whose reference goes with it: when its last duplicate
- * anywhere is closed.
+ * A descriptor of this process for @object, of which nobody can use anything before file_own(). From
+ * then on the reference goes with it: when its last duplicate anywhere is closed.
  */
 int file_open(struct object *object, struct file **file);
 
@@ -166,7 +166,8 @@ struct process {
 	struct process *next;
 	unsigned references; /* under the list's lock */
 	pid_t pid;
-	int pidfd, memory_fd;
+	int pagemap; /* of the address space: open as long as we know of it */
+	bool over;   /* the number has another one since, under the list's lock too */
 	uid_t uid;
 
 	pthread_mutex_t lock;
@@ -210,7 +211,8 @@ struct request {
 	struct tracee *tracee; /* has been answered and is stopped; NULL: still waits */
 };
 
-/* The process of @tid, with a reference; made if it is not known yet. 0 or negative errno. */
+/* The process of @tid, which waits for us, with a reference; made if it is not known yet. 0 or
+ * negative errno. */
 int process_get(pid_t tid, uid_t uid, struct process **process);
 void process_put(struct process *process);
 /* Is it the address space of @tid? */
@@ -276,7 +278,10 @@ long tracee_call_with(struct tracee *tracee, long number, const uint64_t argumen
 int tracee_scratch(struct tracee *tracee, uint64_t *address);
 int tracee_write(struct tracee *tracee, uint64_t address, const void *data, size_t bytes);
 int tracee_read(struct tracee *tracee, uint64_t address, void *data, size_t bytes);
-/* Its number may be somebody else's by now. */
+/*
+ * Nothing can be done with it any more. Its number stays its own until it is let go, but for a
+ * process that has been killed twice.
+ */
 bool tracee_is_dead(const struct tracee *tracee);
 /* Lets it go with @result of its system call; or it makes the call again. Frees @tracee. */
 void tracee_end(struct tracee *tracee, long result);
@@ -288,7 +293,12 @@ void tracee_end_restart(struct tracee *tracee);
 int tracee_run_masked(struct tracee *tracee, uint64_t mask);
 void tracee_end_masked(struct tracee *tracee);
 /* A descriptor of ours becomes one of its: the number or negative errno. */
-int tracee_install(struct tracee *tracee, int pidfd, int fd, bool cloexec);
+int tracee_install(struct tracee *tracee, int fd, bool cloexec);
+/*
+ * A close-on-exec duplicate of the descriptor @fd of a thread's own table (before Linux 6.9: of its
+ * process's), or -EBADF. It waits for us or is captured.
+ */
+int thread_get_fd(pid_t tid, int fd);
 
 /* ---- memory.c, convert.c ---- */
 

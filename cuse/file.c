@@ -3,7 +3,9 @@
  * Open file descriptions: what a client's descriptors, all its duplicates included, have in common.
  *
  * The daemon opens the file itself and hands the descriptor on. The kernel's question comes to
- * another thread, which knows by the number of the thread that opens what it is about.
+ * another thread, which knows by the number of the thread that opens what it is about. Until the
+ * client has it for good there is no object behind it: a client can take it out of the socket, use
+ * it, and have what gives it fail all the same.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -71,11 +73,16 @@ struct file *file_expected_by(pid_t tid)
 	return file;
 }
 
-void file_disown(struct file *file)
+static void set_object(struct file *file, struct object *object)
 {
 	pthread_mutex_lock(&lock);
-	file->object = NULL;
+	file->object = object;
 	pthread_mutex_unlock(&lock);
+}
+
+void file_own(struct file *file, struct object *object)
+{
+	set_object(file, object);
 }
 
 struct object *file_object(struct file *file)
@@ -134,9 +141,11 @@ int file_open(struct object *object, struct file **out)
 		fd = device_open(file);
 	if (fd == -ENODEV)
 		fd = mount_open(file);
-	if (fd < 0)
+	if (fd < 0) {
 		free(file);
-	else
-		*out = file;
+		return fd;
+	}
+	set_object(file, NULL);
+	*out = file;
 	return fd;
 }

@@ -12,7 +12,6 @@
 
 #include "cuse/daemon.h"
 
-#define STATUS_MAX 4096
 #define READ_STEP 65536
 
 static int open_proc(pid_t tid, const char *name)
@@ -61,62 +60,60 @@ static int read_all(pid_t tid, const char *name, char **out)
 	return n;
 }
 
-static bool read_status(pid_t tid, char text[STATUS_MAX])
+/* From malloc(): of a user with many groups it is long. NULL: gone. */
+static char *read_status(pid_t tid)
 {
-	int fd = open_proc(tid, "status");
-	ssize_t n;
+	char *text = NULL;
 
-	if (fd < 0)
-		return false;
-	n = read(fd, text, STATUS_MAX - 1);
-	close(fd);
-	if (n <= 0)
-		return false;
-	text[n] = 0;
-	return true;
+	return read_all(tid, "status", &text) ? NULL : text;
 }
 
 /* The value of a line "NAME:\tVALUE", 0 when there is none. */
 static uint64_t status_value(const char *text, const char *name, int base)
 {
-	const char *at = strstr(text, name);
+	const char *at = text ? strstr(text, name) : NULL;
 
 	return at ? strtoull(at + strlen(name), NULL, base) : 0;
 }
 
 pid_t proc_tgid(pid_t tid)
 {
-	char text[STATUS_MAX];
+	char *text = read_status(tid);
+	pid_t tgid = status_value(text, "\nTgid:", 10);
 
-	return read_status(tid, text) ? (pid_t)status_value(text, "\nTgid:", 10) : 0;
+	free(text);
+	return tgid;
 }
 
 uint64_t proc_pending(pid_t tid, const uint64_t *blocked)
 {
-	char text[STATUS_MAX];
+	char *text = read_status(tid);
 	uint64_t pending;
 
-	if (!read_status(tid, text))
+	if (!text)
 		return ~0ull;
 	pending = status_value(text, "\nSigPnd:", 16) | status_value(text, "\nShdPnd:", 16);
-	return pending & ~(blocked ? *blocked : status_value(text, "\nSigBlk:", 16));
+	pending &= ~(blocked ? *blocked : status_value(text, "\nSigBlk:", 16));
+	free(text);
+	return pending;
 }
 
 pid_t proc_tracer(pid_t tid)
 {
-	char text[STATUS_MAX];
+	char *text = read_status(tid);
+	pid_t tracer = status_value(text, "\nTracerPid:", 10);
 
-	return read_status(tid, text) ? (pid_t)status_value(text, "\nTracerPid:", 10) : 0;
+	free(text);
+	return tracer;
 }
 
 bool proc_dead(pid_t tid)
 {
-	char text[STATUS_MAX], *state;
+	char *text = read_status(tid), *state = text ? strstr(text, "\nState:\t") : NULL;
+	bool dead = !state || strchr("ZX", state[8]);
 
-	if (!read_status(tid, text))
-		return true;
-	state = strstr(text, "\nState:\t");
-	return !state || strchr("ZX", state[8]);
+	free(text);
+	return dead;
 }
 
 /* One line of /proc/PID/maps. */

@@ -33,23 +33,32 @@ static struct process *processes;
 /* ---- life ---- */
 
 /*
- * Is the address space still somebody's? Its /proc/PID/mem reads as empty once it is nobody's: after
- * the process's end, and after an exec, which keeps number and pidfd.
+ * Is the address space still somebody's? Its pagemap reads as empty once it is nobody's: after the
+ * process's end, and after an exec, which keeps the number. Before that part of an entry is refused,
+ * with no lock of the address space taken: it may be held, in wait for a file system of the client's.
  */
 static bool alive(const struct process *process)
 {
 	char byte;
 
-	return pread(process->memory_fd, &byte, 1, 0) != 0;
+	return pread(process->pagemap, &byte, 1, 0) != 0;
+}
+
+/* The first thread may have ended before the others, and has no address space then. */
+static bool is_thread_of(const struct process *process, pid_t tid)
+{
+	return proc_dead(process->pid) && proc_tgid(tid) == process->pid;
 }
 
 bool process_is(const struct process *process, pid_t tid)
 {
 	/* The second says that the number does not stand for another address space by now. */
-	return !syscall(SYS_kcmp, process->pid, tid, KCMP_VM, 0, 0) && alive(process);
+	return (!syscall(SYS_kcmp, process->pid, tid, KCMP_VM, 0, 0) ||
+		is_thread_of(process, tid)) &&
+	       alive(process);
 }
 
-static struct process *process_create(pid_t tid, uid_t uid)
+static struct process *process_create(pid_t tid, pid_t pid, uid_t uid)
 {
 	struct process *process = calloc(1, sizeof(*process));
 	char path[32];
@@ -58,14 +67,13 @@ static struct process *process_create(pid_t tid, uid_t uid)
 		return NULL;
 	process->references = 1;
 	process->uid = uid;
-	process->pid = proc_tgid(tid);
-	process->pidfd = process->pid ? syscall(SYS_pidfd_open, process->pid, 0) : -1;
-	if (process->pidfd < 0)
-		goto free_process;
-	snprintf(path, sizeof(path), "/proc/%d/mem", process->pid);
-	process->memory_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (process->memory_fd < 0)
-		goto close_pidfd;
+	process->pid = pid;
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", tid);
+	process->pagemap = open(path, O_RDONLY | O_CLOEXEC);
+	if (process->pagemap < 0) {
+		free(process);
+		return NULL;
+	}
 	pthread_mutex_init(&process->lock, NULL);
 	pthread_cond_init(&process->changed, NULL);
 	pthread_mutex_init(&process->watch_lock, NULL);
@@ -73,32 +81,45 @@ static struct process *process_create(pid_t tid, uid_t uid)
 	process->exchanged.memfd = -1;
 	process->changes_end = &process->changes;
 	return process;
-
-close_pidfd:
-	close(process->pidfd);
-free_process:
-	free(process);
-	return NULL;
 }
 
-int process_get(pid_t tid, uid_t uid, struct process **out)
+/* The one that had the number last; @made: it is new. NULL: no memory. */
+static struct process *find_or_make(pid_t tid, pid_t pid, uid_t uid, bool *made)
 {
 	struct process *process;
 
 	pthread_mutex_lock(&list_lock);
 	for (process = processes; process; process = process->next)
-		if (process_is(process, tid))
+		if (process->pid == pid && !process->over)
 			break;
+	*made = !process;
 	if (process) {
 		process->references++;
 	} else {
-		process = process_create(tid, uid);
+		process = process_create(tid, pid, uid);
 		if (process) {
 			process->next = processes;
 			processes = process;
 		}
 	}
 	pthread_mutex_unlock(&list_lock);
+	return process;
+}
+
+int process_get(pid_t tid, uid_t uid, struct process **out)
+{
+	struct process *process;
+	pid_t pid = proc_tgid(tid);
+	bool made;
+
+	/* The comparison may wait for an exec of the client's, so not with the list's lock. */
+	while ((process = find_or_make(tid, pid, uid, &made)) && !made &&
+	       !process_is(process, tid)) {
+		pthread_mutex_lock(&list_lock);
+		process->over = true;
+		pthread_mutex_unlock(&list_lock);
+		process_put(process);
+	}
 	*out = process;
 	return process ? 0 : -ENOMEM;
 }
@@ -118,8 +139,7 @@ void process_put(struct process *process)
 	pthread_mutex_unlock(&list_lock);
 	watch_end(process);
 	memory_end(process);
-	close(process->memory_fd);
-	close(process->pidfd);
+	close(process->pagemap);
 	pthread_mutex_destroy(&process->watch_lock);
 	pthread_cond_destroy(&process->changed);
 	pthread_mutex_destroy(&process->lock);

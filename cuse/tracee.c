@@ -8,9 +8,14 @@
  * in its registers. The stops of system calls are used, not single steps: those come as SIGTRAP,
  * which would disturb the client's disposition for it. All signals are blocked meanwhile. Should
  * the daemon die in the middle the thread dies too, rather than go on with wrong registers.
+ *
+ * A thread that is killed stops once more at its end, and keeps its number until it is let go: else
+ * another thread that executes a program could have the number of the first one, and the program's
+ * memory, with other rights, would be read and written in place of the client's.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stddef.h>
@@ -28,6 +33,10 @@
 
 #include "cuse/daemon.h"
 
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL /* Linux 6.9 */
+#endif
+
 #define SYSCALL_BYTES 2
 #define USER_CS_64 0x33
 #define SYSCALL_STOP (SIGTRAP | 0x80)
@@ -35,9 +44,12 @@
 #define SIGNAL_SET_BYTES 8
 #define SPINS 200 /* looks at a thread before sleeping between them */
 #define PAUSE_NS 50000
+#define PAUSE_NS_MOST 20000000 /* of a thread that does not stop at all: it is held by others */
+#define LONG_WAIT 4000         /* looks, a fifth of a second */
 #define SEIZE_TRIES 1000
 #define SEIZE_PAUSE_NS 1000000
-#define DEATH_CHECK 200 /* pauses between looks for a thread that has died */
+#define DEATH_CHECK 200 /* looks between those for a thread that has died */
+#define EXIT_STOP (SIGTRAP | PTRACE_EVENT_EXIT << 8)
 
 struct tracee {
 	pid_t tid;
@@ -52,7 +64,9 @@ struct tracee {
 
 static void pause_between(unsigned looks)
 {
-	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+	const struct timespec pause = {
+		.tv_nsec = looks < LONG_WAIT ? PAUSE_NS : PAUSE_NS_MOST,
+	};
 
 	if (looks < SPINS)
 		sched_yield();
@@ -71,7 +85,7 @@ static int wait_stop(struct tracee *tracee, int *status)
 
 	for (looks = 0;; looks++) {
 		r = waitpid(tracee->tid, status, __WALL | WNOHANG);
-		if (r == tracee->tid && WIFSTOPPED(*status))
+		if (r == tracee->tid && WIFSTOPPED(*status) && *status >> 8 != EXIT_STOP)
 			return 0;
 		if (r || (looks % DEATH_CHECK == DEATH_CHECK - 1 && proc_dead(tracee->tid))) {
 			tracee->dead = true;
@@ -127,6 +141,8 @@ int tracee_seize(pid_t tid, unsigned long options)
 	for (tries = 0; ptrace(PTRACE_SEIZE, tid, NULL, options); tries++) {
 		if (errno != EPERM)
 			return -errno;
+		if (proc_dead(tid))
+			return -ESRCH;
 		/* A thread of ours may have it, or may just have let it go or ended. */
 		tracer = proc_tracer(tid);
 		process = tracer ? proc_tgid(tracer) : 0;
@@ -145,7 +161,7 @@ int tracee_begin(pid_t tid, struct tracee **out)
 	if (!tracee)
 		return -ENOMEM;
 	tracee->tid = tid;
-	r = tracee_seize(tid, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
+	r = tracee_seize(tid, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL | PTRACE_O_TRACEEXIT);
 	if (r) {
 		/* Another tracer: a debugger, strace. */
 		LOG(INFO, "thread %d cannot be given a descriptor or shared memory: ptrace: %s",
@@ -188,14 +204,30 @@ bool tracee_is_dead(const struct tracee *tracee)
 	return tracee->dead;
 }
 
+/* It dies, and comes to its last stop or has been there: on with it. */
+static void let_die(struct tracee *tracee)
+{
+	unsigned looks;
+	int status;
+	pid_t r;
+
+	for (looks = 0; ptrace(PTRACE_DETACH, tracee->tid, NULL, NULL); looks++) {
+		r = waitpid(tracee->tid, &status, __WALL | WNOHANG);
+		if (r < 0 || (r && !WIFSTOPPED(status)) || proc_dead(tracee->tid))
+			break;
+		pause_between(looks);
+	}
+	/* Its parent hears of its death when no tracer is left. */
+	pool_retire();
+}
+
 static void let_go(struct tracee *tracee)
 {
-	trace(tracee, PTRACE_DETACH, NULL, NULL);
 	if (tracee->stop_signal && !tracee->dead)
 		syscall(SYS_tkill, tracee->tid, SIGSTOP);
-	/* Its parent hears of its death when no tracer is left. */
+	trace(tracee, PTRACE_DETACH, NULL, NULL);
 	if (tracee->dead)
-		pool_retire();
+		let_die(tracee);
 	free(tracee);
 }
 
@@ -399,7 +431,20 @@ static bool is_its_own(const struct tracee *tracee, int socket)
 	       peer.pid == proc_tgid(tracee->tid);
 }
 
-int tracee_install(struct tracee *tracee, int pidfd, int fd, bool cloexec)
+int thread_get_fd(pid_t tid, int fd)
+{
+	int pidfd = syscall(SYS_pidfd_open, tid, PIDFD_THREAD), own;
+
+	if (pidfd < 0)
+		pidfd = syscall(SYS_pidfd_open, proc_tgid(tid), 0);
+	if (pidfd < 0)
+		return -EBADF;
+	own = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	close(pidfd);
+	return own < 0 ? -EBADF : own;
+}
+
+int tracee_install(struct tracee *tracee, int fd, bool cloexec)
 {
 	uint64_t at, pair_at;
 	int pair[2], ours;
@@ -415,9 +460,9 @@ int tracee_install(struct tracee *tracee, int pidfd, int fd, bool cloexec)
 	r = tracee_read(tracee, pair_at, pair, sizeof(pair));
 	if (r)
 		return r;
-	ours = syscall(SYS_pidfd_getfd, pidfd, pair[0], 0);
+	ours = thread_get_fd(tracee->tid, pair[0]);
 	if (ours < 0)
-		r = -errno;
+		r = ours;
 	else
 		r = is_its_own(tracee, ours) ? send_fd(ours, fd) : -EBADF;
 	/* Its own end goes first, so that the new number is the lowest that was free. */

@@ -23,9 +23,14 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cuse/daemon.h"
+
+/* Taken at a time: processes that share the memory, whom nobody stops, may make more for ever. */
+#define EVENTS_MOST 4096
+#define PAUSE_NS 1000000
 
 #define FEATURES                                                                                   \
 	(UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_EVENT_REMAP |         \
@@ -161,9 +166,11 @@ static void add_change(struct process *process, uint64_t start, uint64_t end, bo
 void watch_collect(struct process *process)
 {
 	struct uffd_msg message;
+	unsigned i;
 
-	while (process->watch_fd >= 0 &&
-	       read(process->watch_fd, &message, sizeof(message)) == sizeof(message)) {
+	for (i = 0; i < EVENTS_MOST && process->watch_fd >= 0 &&
+		    read(process->watch_fd, &message, sizeof(message)) == sizeof(message);
+	     i++) {
 		switch (message.event) {
 		case UFFD_EVENT_REMOVE:
 			add_change(process, message.arg.remove.start, message.arg.remove.end, true);
@@ -192,6 +199,7 @@ static void *watch(void *argument)
 		{ .fd = process->watch_stop, .events = POLLIN },
 	};
 	struct request request = { .process = process };
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
 	struct freezer *freezer;
 
 	for (;;) {
@@ -199,8 +207,12 @@ static void *watch(void *argument)
 			return NULL;
 		if (fds[1].revents || (fds[0].revents & (POLLERR | POLLNVAL)))
 			return NULL;
+		if (!(fds[0].revents & POLLIN))
+			continue;
 		/* What there is to do is done in here. */
-		if ((fds[0].revents & POLLIN) && !process_freeze(&request, &freezer))
+		if (process_freeze(&request, &freezer))
+			nanosleep(&pause, NULL);
+		else
 			process_thaw(&request, freezer);
 	}
 }
@@ -216,10 +228,10 @@ static int open_userfaultfd(struct request *request)
 			     O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
 	if (theirs < 0)
 		return theirs;
-	fd = syscall(SYS_pidfd_getfd, request->process->pidfd, (int)theirs, 0);
+	fd = thread_get_fd(request->tid, theirs);
 	tracee_call(request->tracee, SYS_close, theirs);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (ioctl(fd, UFFDIO_API, &api)) {
 		close(fd);
 		return -ENOSYS;

@@ -19,7 +19,7 @@ int eventfd_identity(int fd, uint64_t *identity)
 	ssize_t bytes;
 	int info;
 
-	snprintf(text, sizeof(text), "/proc/self/fdinfo/%d", fd);
+	snprintf(text, sizeof(text), "/proc/thread-self/fdinfo/%d", fd);
 	info = open(text, O_RDONLY | O_CLOEXEC);
 	if (info < 0)
 		return -EINVAL;

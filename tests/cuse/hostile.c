@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Clients that work against the daemon while it makes one of their threads execute system calls:
+ * what they do to themselves is theirs, nobody else and nothing of the daemon's is to be harmed.
+ *
+ * A seccomp filter of the thread's answers such a call instead of the kernel, or makes it wait.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "kvm_client.h"
+
+#define SECRET_ADDRESS ((void *)0x200000000)
+#define SECRET_BYTES 0x200000
+#define SECRET_NAME "secret-of-another-program"
+
+/* The calling thread's calls of @number have @action. A listener, with SECCOMP_RET_USER_NOTIF. */
+static int filter(int number, unsigned int action)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, action),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { ARRAY_SIZE(code), code };
+	unsigned int flags = action == SECCOMP_RET_USER_NOTIF ? SECCOMP_FILTER_FLAG_NEW_LISTENER :
+								0;
+	int r;
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+	if (r < 0)
+		case_skip("seccomp: %s", strerror(errno));
+	return r;
+}
+
+/* ---- a descriptor that has been taken before it is given ---- */
+
+struct maker {
+	int vm, result, error;
+	unsigned int id;
+	atomic_int listener; /* 0: not yet */
+};
+
+static void *make_vcpu(void *argument)
+{
+	struct maker *maker = argument;
+
+	atomic_store(&maker->listener, filter(SYS_recvmsg, SECCOMP_RET_USER_NOTIF));
+	maker->result = ioctl(maker->vm, KVM_CREATE_VCPU, maker->id);
+	maker->error = errno;
+	return NULL;
+}
+
+static int receive(int socket)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	char byte;
+	struct iovec part = { &byte, 1 };
+	struct msghdr header = { .msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control) };
+	int fd;
+
+	CHECK(recvmsg(socket, &header, 0) == 1, "recvmsg: %s", strerror(errno));
+	memcpy(&fd, CMSG_DATA(&control.align), sizeof(fd));
+	return fd;
+}
+
+static void *use_vcpu(void *argument)
+{
+	struct kvm_regs regs;
+	int i;
+
+	for (i = 0; i < 100; i++)
+		ioctl(*(int *)argument, KVM_GET_REGS, &regs);
+	return NULL;
+}
+
+/*
+ * Takes the descriptor out of the socket, uses it, and then says that there was none: the daemon is
+ * done with a vCPU that is in use.
+ */
+static void taken_descriptor(void)
+{
+	struct seccomp_notif call;
+	struct seccomp_notif_resp answer;
+	struct maker maker;
+	pthread_t thread, user;
+	struct vcpu vcpu;
+	struct vm vm;
+	unsigned int round;
+	int fd;
+
+	vm_create(&vm);
+	for (round = 0; round < 20; round++) {
+		maker = (struct maker){ .vm = vm.fd, .id = round };
+		pthread_create(&thread, NULL, make_vcpu, &maker);
+		while (!atomic_load(&maker.listener))
+			sleep_ms(1);
+		memset(&call, 0, sizeof(call));
+		CHECK(!ioctl(maker.listener, SECCOMP_IOCTL_NOTIF_RECV, &call), "listener: %s",
+		      strerror(errno));
+		fd = receive(call.data.args[0]);
+		pthread_create(&user, NULL, use_vcpu, &fd);
+		sleep_ms(20);
+		answer = (struct seccomp_notif_resp){ .id = call.id, .error = -EIO };
+		CHECK(!ioctl(maker.listener, SECCOMP_IOCTL_NOTIF_SEND, &answer), "answer: %s",
+		      strerror(errno));
+		pthread_join(thread, NULL);
+		CHECK(maker.result == -1 && maker.error == EIO, "KVM_CREATE_VCPU: %d, %s",
+		      maker.result, strerror(maker.error));
+		pthread_join(user, NULL);
+		close(maker.listener);
+		close(fd);
+	}
+	vcpu_create(&vm, &vcpu, 0);
+	vcpu_destroy(&vcpu);
+	vm_destroy(&vm);
+}
+
+/* ---- the daemon's socket ---- */
+
+/*
+ * socketpair() that does nothing leaves number 0 where two new ones should be: a socket that this
+ * process has not made. Nothing is sent to whoever has its other end.
+ */
+static void socket_of_another(void)
+{
+	struct pollfd other = { .events = POLLIN };
+	int kvm = kvm_open(), pair[2], status;
+	pid_t child;
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair), "socketpair: %s", strerror(errno));
+	other.fd = pair[1];
+	child = fork();
+	if (!child) {
+		dup2(pair[0], 0);
+		filter(SYS_socketpair, SECCOMP_RET_ERRNO);
+		_exit(ioctl(kvm, KVM_CREATE_VM, 0) < 0 ? errno : 0);
+	}
+	waitpid(child, &status, 0);
+	CHECK(WIFEXITED(status), "status %#x", status);
+	CHECK_EQ(WEXITSTATUS(status), EBADF);
+	CHECK_EQ(poll(&other, 1, 0), 0);
+}
+
+/* ---- a number that is another program's by now ---- */
+
+/* on_file's shell is the parent of the test program and of the daemon. */
+static pid_t find_daemon(pid_t shell)
+{
+	char path[64], name[32] = "";
+	pid_t found = 0, pid;
+	FILE *children, *comm;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", shell, shell);
+	children = fopen(path, "r");
+	while (children && !found && fscanf(children, "%d", &pid) == 1) {
+		snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+		comm = fopen(path, "r");
+		if (comm && fscanf(comm, "%31s", name) == 1 && !strcmp(name, "fauxkvmd"))
+			found = pid;
+		if (comm)
+			fclose(comm);
+	}
+	if (children)
+		fclose(children);
+	return found;
+}
+
+static bool maps_have(pid_t pid, const char *text)
+{
+	char path[64], line[512];
+	bool found = false;
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	maps = fopen(path, "r");
+	CHECK(maps, "%s: %s", path, strerror(errno));
+	while (!found && fgets(line, sizeof(line), maps))
+		found = strstr(line, text);
+	fclose(maps);
+	return found;
+}
+
+/* What is executed in the middle, with the number that the daemon knows. */
+static int another_program(pid_t daemon)
+{
+	int fd = memfd_create(SECRET_NAME, 0);
+	void *at;
+
+	CHECK(!ftruncate(fd, SECRET_BYTES), "ftruncate: %s", strerror(errno));
+	at = mmap(SECRET_ADDRESS, SECRET_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		  0);
+	CHECK(at == SECRET_ADDRESS, "mmap: %s", strerror(errno));
+	memset(at, 1, SECRET_BYTES);
+	sleep_ms(1000 * time_scale());
+	return maps_have(daemon, SECRET_NAME);
+}
+
+static atomic_int exec_listener;
+static pid_t exec_daemon;
+
+static void *exec_when_held(void *argument)
+{
+	struct seccomp_notif call = { 0 };
+	char daemon[16];
+
+	(void)argument;
+	while (!atomic_load(&exec_listener))
+		sleep_ms(1);
+	ioctl(exec_listener, SECCOMP_IOCTL_NOTIF_RECV, &call);
+	/* It looks again when the other program is there already. */
+	kill(exec_daemon, SIGSTOP);
+	snprintf(daemon, sizeof(daemon), "%d", exec_daemon);
+	execl("/proc/self/exe", "another-program", daemon, NULL);
+	_exit(99);
+}
+
+/* The caller is held in the daemon's call when another thread of its process executes a program. */
+static void set_slot_and_exec(void)
+{
+	struct kvm_userspace_memory_region slot = {
+		.slot = 0,
+		.memory_size = SECRET_BYTES,
+		.userspace_addr = (uintptr_t)SECRET_ADDRESS,
+	};
+	int vm = ioctl(kvm_open(), KVM_CREATE_VM, 0);
+	pthread_t thread;
+
+	CHECK(vm >= 0, "KVM_CREATE_VM: %s", strerror(errno));
+	fcntl(vm, F_SETFD, 0);
+	pthread_create(&thread, NULL, exec_when_held, NULL);
+	atomic_store(&exec_listener, filter(SYS_userfaultfd, SECCOMP_RET_USER_NOTIF));
+	ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot);
+	_exit(98);
+}
+
+static void number_of_another(void)
+{
+	char path[32];
+	pid_t child;
+	FILE *stat;
+	int status, shell;
+
+	/* The parent's parent. */
+	snprintf(path, sizeof(path), "/proc/%d/stat", getppid());
+	stat = fopen(path, "r");
+	CHECK(stat && fscanf(stat, "%*d %*s %*c %d", &shell) == 1, "%s", path);
+	fclose(stat);
+	exec_daemon = find_daemon(shell);
+	if (!exec_daemon)
+		case_skip("the daemon is nowhere");
+	child = fork();
+	if (!child)
+		set_slot_and_exec();
+	sleep_ms(500 * time_scale());
+	kill(exec_daemon, SIGCONT);
+	waitpid(child, &status, 0);
+	CHECK(WIFEXITED(status), "status %#x", status);
+	CHECK(WEXITSTATUS(status) != 1, "the daemon has mapped the program's memory");
+	CHECK_EQ(WEXITSTATUS(status), 0);
+}
+
+static const struct test_case cases[] = {
+	{ "taken_descriptor", taken_descriptor },
+	{ "socket_of_another", socket_of_another },
+	{ "number_of_another", number_of_another },
+};
+
+int main(int argc, char **argv)
+{
+	if (!strcmp(argv[0], "another-program"))
+		return another_program(atoi(argv[1]));
+	return cases_main(argc, argv, cases, ARRAY_SIZE(cases));
+}
