@@ -81,10 +81,10 @@ int guest_memfd_allocate(struct memory *memory, struct guest_memfd *file, int mo
 {
 	if (offset < 0 || bytes <= 0)
 		return -EINVAL;
-	if (mode != FALLOC_FL_KEEP_SIZE && mode != (FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE))
-		return -EOPNOTSUPP;
 	if (offset > INT64_MAX - bytes)
 		return -EFBIG;
+	if (mode != FALLOC_FL_KEEP_SIZE && mode != (FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE))
+		return -EOPNOTSUPP;
 	if ((offset | bytes) & (int64_t)~GUEST_PAGE_MASK)
 		return -EINVAL;
 	if (!(mode & FALLOC_FL_PUNCH_HOLE) && (uint64_t)(offset + bytes) > file->size)

@@ -114,11 +114,11 @@ static void name_object(const struct thread_client *c, const struct object *obje
 
 static int install(struct client *client, struct object *object)
 {
+	int access = object->kind == OBJECT_STATS ? O_RDONLY : O_RDWR;
 	char name[32];
 
 	name_object((struct thread_client *)client, object, name);
-	return fds_install(object, name,
-			   O_RDWR | (object_close_on_exec(object) ? O_CLOEXEC : 0));
+	return fds_install(object, name, access | (object_close_on_exec(object) ? O_CLOEXEC : 0));
 }
 
 /* ---- signals ---- */

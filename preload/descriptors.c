@@ -99,10 +99,11 @@ EXPORT int dup3(int fd, int to, int flags)
 
 static int control(int fd, int command, unsigned long argument)
 {
-	int result;
+	bool of_memfd = command == F_ADD_SEALS || command == F_GET_SEALS;
+	int result, kind = of_memfd || command == F_SETLEASE ? fds_kind(fd) : -1;
 
-	/* The memfd behind a descriptor has seals, KVM's have not. */
-	if ((command == F_ADD_SEALS || command == F_GET_SEALS) && fds_kind(fd) >= 0)
+	/* What the memfd has behind a descriptor, and leases are for regular files. */
+	if (kind >= 0 && (of_memfd || kind != OBJECT_GUEST_MEMFD))
 		return preload_result(-EINVAL);
 	result = real()->fcntl(fd, command, argument);
 	return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? duplicated(fd, result) : result;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What one does to files and not to KVM's descriptors, a guest_memfd's holes excepted. The kernel
- * would do it to the memfd.
+ * Reading and writing files, which KVM's descriptors are not, statistics excepted. The kernel would
+ * do it to the memfd.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -12,35 +12,47 @@
 #include "preload/real.h"
 #include "util/guard.h"
 
-enum use { READS, WRITES, OTHER };
+enum use { READS, WRITES };
+
+/* No place in the file is named, only its position used. */
+#define AT_POSITION (-1)
 
 /*
- * Whether @fd is ours; then the call fails. @position: it names a place in the file, which only
- * /dev/kvm and statistics have at all.
+ * Whether @fd is ours; then the call fails. Only /dev/kvm and statistics have places in them that
+ * can be named at all.
  */
-static bool refuse(int fd, enum use use, bool position)
+static bool refuse(int fd, enum use use, off_t offset)
 {
 	int kind = fds_kind(fd);
 
 	if (kind < 0)
 		return false;
-	if (position && kind != OBJECT_SYSTEM && !(kind == OBJECT_STATS && use == READS))
+	if (offset < AT_POSITION)
+		errno = EINVAL;
+	else if (offset != AT_POSITION && kind != OBJECT_SYSTEM &&
+		 !(kind == OBJECT_STATS && use == READS))
 		errno = ESPIPE;
 	else
 		errno = kind == OBJECT_STATS && use == WRITES ? EBADF : EINVAL;
 	return true;
 }
 
+/* For calls in which -1 is a place, and a wrong one. */
+static off_t named(off_t offset)
+{
+	return offset < 0 ? AT_POSITION - 1 : offset;
+}
+
 /* ---- reading and writing; read() itself is in ioctl.c ---- */
 
 EXPORT ssize_t write(int fd, const void *buffer, size_t bytes)
 {
-	return refuse(fd, WRITES, false) ? -1 : real()->write(fd, buffer, bytes);
+	return refuse(fd, WRITES, AT_POSITION) ? -1 : real()->write(fd, buffer, bytes);
 }
 
 EXPORT ssize_t pwrite(int fd, const void *buffer, size_t bytes, off_t offset)
 {
-	return refuse(fd, WRITES, true) ? -1 : real()->pwrite(fd, buffer, bytes, offset);
+	return refuse(fd, WRITES, named(offset)) ? -1 : real()->pwrite(fd, buffer, bytes, offset);
 }
 
 EXPORT ssize_t pwrite64(int fd, const void *buffer, size_t bytes, off_t offset)
@@ -48,19 +60,25 @@ EXPORT ssize_t pwrite64(int fd, const void *buffer, size_t bytes, off_t offset)
 	return pwrite(fd, buffer, bytes, offset);
 }
 
-/* Statistics are read part by part. @offset -1: at the description's position. */
-static ssize_t read_parts(int fd, const struct iovec *given, int count, off_t offset)
+/*
+ * Statistics are read part by part. The kernel finds all that is wrong with the arguments when it
+ * reads the memfd, which is empty, and knows one flag for files that are read by parts.
+ */
+static ssize_t read_parts(int fd, const struct iovec *given, int count, off_t offset, int flags)
 {
 	struct iovec parts[UIO_MAXIOV];
 	ssize_t done = 0, n;
 
-	if (count < 0 || count > UIO_MAXIOV)
-		return preload_result(-EINVAL);
+	if (real()->preadv2(fd, given, count, offset, 0) < 0)
+		return -1;
 	if (guard_copy_from(parts, given, count * sizeof(*parts)))
 		return preload_result(-EFAULT);
 	for (int i = 0; i < count; i++) {
-		n = offset < 0 ? read(fd, parts[i].iov_base, parts[i].iov_len) :
-				 pread(fd, parts[i].iov_base, parts[i].iov_len, offset + done);
+		if (parts[i].iov_len && (flags & ~RWF_HIPRI))
+			return preload_result(-EOPNOTSUPP);
+		n = offset == AT_POSITION ?
+			    read(fd, parts[i].iov_base, parts[i].iov_len) :
+			    pread(fd, parts[i].iov_base, parts[i].iov_len, offset + done);
 		if (n < 0)
 			return done ? done : -1;
 		done += n;
@@ -73,15 +91,15 @@ static ssize_t read_parts(int fd, const struct iovec *given, int count, off_t of
 EXPORT ssize_t readv(int fd, const struct iovec *parts, int count)
 {
 	if (fds_kind(fd) == OBJECT_STATS)
-		return read_parts(fd, parts, count, -1);
-	return refuse(fd, READS, false) ? -1 : real()->readv(fd, parts, count);
+		return read_parts(fd, parts, count, AT_POSITION, 0);
+	return refuse(fd, READS, AT_POSITION) ? -1 : real()->readv(fd, parts, count);
 }
 
 EXPORT ssize_t preadv(int fd, const struct iovec *parts, int count, off_t offset)
 {
 	if (fds_kind(fd) == OBJECT_STATS && offset >= 0)
-		return read_parts(fd, parts, count, offset);
-	return refuse(fd, READS, offset >= 0) ? -1 : real()->preadv(fd, parts, count, offset);
+		return read_parts(fd, parts, count, offset, 0);
+	return refuse(fd, READS, named(offset)) ? -1 : real()->preadv(fd, parts, count, offset);
 }
 
 EXPORT ssize_t preadv64(int fd, const struct iovec *parts, int count, off_t offset)
@@ -91,10 +109,9 @@ EXPORT ssize_t preadv64(int fd, const struct iovec *parts, int count, off_t offs
 
 EXPORT ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
 {
-	if (fds_kind(fd) == OBJECT_STATS && offset >= -1)
-		return read_parts(fd, parts, count, offset);
-	return refuse(fd, READS, offset != -1) ? -1 :
-						 real()->preadv2(fd, parts, count, offset, flags);
+	if (fds_kind(fd) == OBJECT_STATS && offset >= AT_POSITION)
+		return read_parts(fd, parts, count, offset, flags);
+	return refuse(fd, READS, offset) ? -1 : real()->preadv2(fd, parts, count, offset, flags);
 }
 
 EXPORT ssize_t preadv64v2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
@@ -104,12 +121,12 @@ EXPORT ssize_t preadv64v2(int fd, const struct iovec *parts, int count, off_t of
 
 EXPORT ssize_t writev(int fd, const struct iovec *parts, int count)
 {
-	return refuse(fd, WRITES, false) ? -1 : real()->writev(fd, parts, count);
+	return refuse(fd, WRITES, AT_POSITION) ? -1 : real()->writev(fd, parts, count);
 }
 
 EXPORT ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 {
-	return refuse(fd, WRITES, true) ? -1 : real()->pwritev(fd, parts, count, offset);
+	return refuse(fd, WRITES, named(offset)) ? -1 : real()->pwritev(fd, parts, count, offset);
 }
 
 EXPORT ssize_t pwritev64(int fd, const struct iovec *parts, int count, off_t offset)
@@ -119,8 +136,7 @@ EXPORT ssize_t pwritev64(int fd, const struct iovec *parts, int count, off_t off
 
 EXPORT ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
 {
-	return refuse(fd, WRITES, offset != -1) ? -1 :
-						  real()->pwritev2(fd, parts, count, offset, flags);
+	return refuse(fd, WRITES, offset) ? -1 : real()->pwritev2(fd, parts, count, offset, flags);
 }
 
 EXPORT ssize_t pwritev64v2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
@@ -128,13 +144,29 @@ EXPORT ssize_t pwritev64v2(int fd, const struct iovec *parts, int count, off_t o
 	return pwritev2(fd, parts, count, offset, flags);
 }
 
-/* ---- from file to file ---- */
+/* ---- from file to file: the kernel looks at the other arguments ---- */
+
+/* Statistics can be read at a place and cannot be written, but are neither here. */
+static ssize_t answer(ssize_t result, int from_kind, int to_kind, bool position)
+{
+	bool placed = from_kind == OBJECT_SYSTEM || from_kind == OBJECT_STATS;
+
+	if (result < 0 && errno == ESPIPE && position && placed)
+		errno = EINVAL;
+	if (result < 0 && errno == EINVAL && to_kind == OBJECT_STATS)
+		errno = EBADF;
+	return result;
+}
 
 EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t bytes)
 {
-	if (refuse(from, READS, offset != NULL) || refuse(to, WRITES, false))
-		return -1;
-	return real()->sendfile(to, from, offset, bytes);
+	int from_kind = fds_kind(from), to_kind = fds_kind(to);
+	int source = stand_in(from, from_kind), target = stand_in(to, to_kind);
+	ssize_t result = real()->sendfile(target, source, offset, bytes);
+
+	stand_in_end(source, from);
+	stand_in_end(target, to);
+	return answer(result, from_kind, to_kind, offset != NULL);
 }
 
 EXPORT ssize_t sendfile64(int to, int from, off_t *offset, size_t bytes)
@@ -145,101 +177,36 @@ EXPORT ssize_t sendfile64(int to, int from, off_t *offset, size_t bytes)
 EXPORT ssize_t splice(int from, off_t *from_offset, int to, off_t *to_offset, size_t bytes,
 		      unsigned flags)
 {
-	if (refuse(from, READS, false) || refuse(to, WRITES, false))
-		return -1;
-	return real()->splice(from, from_offset, to, to_offset, bytes, flags);
+	int from_kind = fds_kind(from), to_kind = fds_kind(to);
+	int source = stand_in(from, from_kind), target = stand_in(to, to_kind);
+	ssize_t result = real()->splice(source, from_offset, target, to_offset, bytes, flags);
+
+	stand_in_end(source, from);
+	stand_in_end(target, to);
+	return answer(result, from_kind, to_kind, false);
 }
 
-/* A guest_memfd is a regular file, but its file system has no other. */
+/* Whether one is a guest_memfd, a regular file in a file system of its own, and @other regular. */
+static bool crosses(int kind, int other_kind, int other)
+{
+	struct stat st;
+
+	return kind == OBJECT_GUEST_MEMFD && other_kind < 0 && !kernel_fstat(other, &st) &&
+	       S_ISREG(st.st_mode);
+}
+
 EXPORT ssize_t copy_file_range(int from, off_t *from_offset, int to, off_t *to_offset, size_t bytes,
 			       unsigned flags)
 {
-	int kind = fds_kind(from), other = fds_kind(to);
+	int from_kind = fds_kind(from), to_kind = fds_kind(to);
+	int source = stand_in(from, from_kind), target = stand_in(to, to_kind);
+	ssize_t result =
+		real()->copy_file_range(source, from_offset, target, to_offset, bytes, flags);
 
-	if (kind < 0 && other < 0)
-		return real()->copy_file_range(from, from_offset, to, to_offset, bytes, flags);
-	errno = (kind < 0 && other == OBJECT_GUEST_MEMFD) ||
-				(other < 0 && kind == OBJECT_GUEST_MEMFD) ?
-			EXDEV :
-			EINVAL;
-	return -1;
-}
-
-/* ---- the file itself ---- */
-
-/* The kernel's only look at @whence, and tell the position that reading statistics moves. */
-EXPORT off_t lseek(int fd, off_t offset, int whence)
-{
-	int kind = fds_kind(fd);
-
-	if (kind < 0)
-		return real()->lseek(fd, offset, whence);
-	if (whence < SEEK_SET || whence > SEEK_HOLE)
-		return preload_result(-EINVAL);
-	if (kind == OBJECT_GUEST_MEMFD)
-		return preload_result(-ESPIPE);
-	return kind == OBJECT_STATS ? real()->lseek(fd, 0, SEEK_CUR) : 0;
-}
-
-EXPORT off_t lseek64(int fd, off_t offset, int whence)
-{
-	return lseek(fd, offset, whence);
-}
-
-EXPORT int fsync(int fd)
-{
-	return refuse(fd, OTHER, false) ? -1 : real()->fsync(fd);
-}
-
-EXPORT int fdatasync(int fd)
-{
-	return refuse(fd, OTHER, false) ? -1 : real()->fdatasync(fd);
-}
-
-EXPORT int ftruncate(int fd, off_t bytes)
-{
-	return refuse(fd, OTHER, false) ? -1 : real()->ftruncate(fd, bytes);
-}
-
-EXPORT int ftruncate64(int fd, off_t bytes)
-{
-	return ftruncate(fd, bytes);
-}
-
-static int allocate(struct description *description, int mode, off_t offset, off_t bytes)
-{
-	int result = object_fallocate(description_object(description), mode, offset, bytes);
-
-	description_put(description);
+	stand_in_end(source, from);
+	stand_in_end(target, to);
+	if (result < 0 && errno == EINVAL && !flags &&
+	    (crosses(from_kind, to_kind, to) || crosses(to_kind, from_kind, from)))
+		errno = EXDEV;
 	return result;
-}
-
-EXPORT int fallocate(int fd, int mode, off_t offset, off_t bytes)
-{
-	struct description *description = fds_find(fd);
-
-	return description ? preload_result(allocate(description, mode, offset, bytes)) :
-			     real()->fallocate(fd, mode, offset, bytes);
-}
-
-EXPORT int fallocate64(int fd, int mode, off_t offset, off_t bytes)
-{
-	return fallocate(fd, mode, offset, bytes);
-}
-
-/* Its result is the errno. Where the kernel does not know how, libc reads and writes the file. */
-EXPORT int posix_fallocate(int fd, off_t offset, off_t bytes)
-{
-	struct description *description = fds_find(fd);
-	int error;
-
-	if (!description)
-		return real()->posix_fallocate(fd, offset, bytes);
-	error = -allocate(description, 0, offset, bytes);
-	return error == EOPNOTSUPP ? ESPIPE : error;
-}
-
-EXPORT int posix_fallocate64(int fd, off_t offset, off_t bytes)
-{
-	return posix_fallocate(fd, offset, bytes);
 }

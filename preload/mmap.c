@@ -29,6 +29,23 @@ static size_t pages_together(struct object *object, uint64_t first, size_t most,
 	return n;
 }
 
+/*
+ * What cannot be mapped at all: the kernel tells what is wrong besides. Its own files, but not
+ * devices, have a file system without execution.
+ */
+static void *map_nothing(int kind, void *address, size_t length, int prot, int flags, off_t offset)
+{
+	int stands = stand_in(-1, kind);
+	void *result;
+
+	if (kind == OBJECT_SYSTEM)
+		prot &= ~PROT_EXEC;
+	result = real()->mmap(address, length, prot, flags, stands, offset);
+
+	stand_in_end(stands, -1);
+	return result;
+}
+
 static void *map_object(struct object *object, void *address, size_t length, int prot, int flags,
 			int fd, off_t offset)
 {
@@ -38,9 +55,11 @@ static void *map_object(struct object *object, void *address, size_t length, int
 	char *base;
 	int r;
 
-	r = -EINVAL;
-	if (length && !(offset % PAGE))
-		r = object_mmap_check(object, offset / PAGE, pages, prot, flags);
+	r = object_mmap_check(object, offset / PAGE, pages, prot, flags);
+	if (r == -ENODEV)
+		return map_nothing(object->kind, address, length, prot, flags, offset);
+	if (!r && (!length || offset % PAGE))
+		r = -EINVAL;
 	if (r) {
 		errno = -r;
 		return MAP_FAILED;

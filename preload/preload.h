@@ -121,6 +121,16 @@ struct object *kvm_reopen(void);
 /* FAUXKVM_STATS: of the VMs that there are. The process is about to end. */
 void print_statistics(void);
 
+/* ---- inode.c ---- */
+
+/*
+ * For a call in which one of ours can only fail: a new descriptor in its place whose errors are
+ * those of KVM's own, or @fd itself, when @kind, fds_kind() of it, is negative. To be closed with
+ * stand_in_end(), which leaves errno.
+ */
+int stand_in(int fd, int kind);
+void stand_in_end(int fd, int instead_of);
+
 /* ---- the interposed calls that syscall() needs by an internal name ---- */
 
 int open_at(int directory, const char *path, int flags, mode_t mode);

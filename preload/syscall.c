@@ -74,6 +74,14 @@ static long call(long number, const unsigned long a[6])
 		return fdatasync(a[0]);
 	case SYS_ftruncate:
 		return ftruncate(a[0], a[1]);
+	case SYS_readahead:
+		return readahead(a[0], a[1], a[2]);
+	case SYS_sync_file_range:
+		return sync_file_range(a[0], a[1], a[2], a[3]);
+	case SYS_fchmod:
+		return fchmod(a[0], a[1]);
+	case SYS_fchown:
+		return fchown(a[0], a[1], a[2]);
 	case SYS_fallocate:
 		return fallocate(a[0], a[1], a[2], a[3]);
 	case SYS_close:
