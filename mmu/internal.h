@@ -85,7 +85,10 @@ int private_part_create(const struct memory *memory, struct guest_memfd *file, u
 			uint64_t bytes, struct private_part **part);
 struct private_part *private_part_get(struct private_part *part);
 void private_part_put(struct private_part *part); /* NULL allowed in both */
-/* Gives the pages of a new slot the attributes that they got through its file. */
+/*
+ * Gives the pages of a new slot the attributes that they got through its file: all, or -ENOMEM and
+ * none.
+ */
 int private_part_apply(struct memslots *slots, const struct memslot *slot);
 
 /* Bytes of a dirty bitmap as KVM hands it out: whole 64-bit words. */

@@ -153,28 +153,48 @@ int private_part_create(const struct memory *memory, struct guest_memfd *file, u
 
 /* ---- Attributes ----------------------------------------------------------------------------- */
 
-static int change_private(struct memslots *slots, uint64_t gpa, uint64_t bytes, bool private)
+static int change_pages(struct page_set **pages, uint64_t gpa, uint64_t bytes, bool private)
 {
-	return page_set_change(slots->private, gpa >> GUEST_PAGE_SHIFT,
-			       (gpa + bytes) >> GUEST_PAGE_SHIFT, private, &slots->private);
+	return page_set_change(*pages, gpa >> GUEST_PAGE_SHIFT, (gpa + bytes) >> GUEST_PAGE_SHIFT,
+			       private, pages);
+}
+
+static bool pages_are(const struct page_set *pages, uint64_t gpa, uint64_t bytes, bool private)
+{
+	return page_set_is(pages, gpa >> GUEST_PAGE_SHIFT, (gpa + bytes) >> GUEST_PAGE_SHIFT,
+			   private);
+}
+
+/* Takes over the reference to @pages on success, which it is unless -ENOMEM. Under slots_lock. */
+static int publish_private(struct memory *memory, struct page_set *pages)
+{
+	struct memslots *slots;
+
+	pthread_rwlock_wrlock(&memory->accessors);
+	slots = slots_make_writable(memory);
+	if (slots) {
+		page_set_put(slots->private);
+		slots->private = pages;
+		slots->generation++;
+	}
+	pthread_rwlock_unlock(&memory->accessors);
+	return slots ? 0 : -ENOMEM;
 }
 
 /* 1: something changed; 0, -ENOMEM. Under slots_lock. */
 static int set_private(struct memory *memory, uint64_t gpa, uint64_t bytes, bool private)
 {
-	struct memslots *slots;
-	int r = -ENOMEM;
+	struct page_set *pages;
+	int r;
 
-	if (page_set_is(memory->current->private, gpa >> GUEST_PAGE_SHIFT,
-			(gpa + bytes) >> GUEST_PAGE_SHIFT, private))
+	if (pages_are(memory->current->private, gpa, bytes, private))
 		return 0;
-	pthread_rwlock_wrlock(&memory->accessors);
-	slots = slots_make_writable(memory);
-	if (slots)
-		r = change_private(slots, gpa, bytes, private);
+	pages = page_set_get(memory->current->private);
+	r = change_pages(&pages, gpa, bytes, private);
 	if (!r)
-		slots->generation++;
-	pthread_rwlock_unlock(&memory->accessors);
+		r = publish_private(memory, pages);
+	if (r)
+		page_set_put(pages);
 	return r ? r : 1;
 }
 
@@ -238,11 +258,31 @@ static bool shown_range(const struct private_part *part, uint64_t slot_gpa, uint
 	return true;
 }
 
+/* The same range's pages in all slots that show it. *@changed: some were different. */
+static int change_shown(const struct memory *memory, const struct guest_memfd *file,
+			uint64_t offset, uint64_t bytes, bool private, struct page_set **pages,
+			bool *changed)
+{
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < memory->current->count; i++) {
+		const struct memslot *slot = &memory->current->slot[i];
+		uint64_t gpa, length;
+
+		if (!slot->private || slot->private->file != file ||
+		    !shown_range(slot->private, slot->gpa, offset, offset + bytes, &gpa, &length) ||
+		    pages_are(*pages, gpa, length, private))
+			continue;
+		*changed = true;
+		r = change_pages(pages, gpa, length, private);
+	}
+	return r;
+}
+
 int guest_memfd_set_attributes(struct memory *memory, struct guest_memfd *file, uint64_t offset,
 			       uint64_t bytes, uint64_t attributes)
 {
-	const uint64_t first = offset >> GUEST_PAGE_SHIFT,
-		       end = (offset + bytes) >> GUEST_PAGE_SHIFT;
+	struct page_set *known, *private, *pages;
 	bool changed = false;
 	int r;
 
@@ -250,48 +290,64 @@ int guest_memfd_set_attributes(struct memory *memory, struct guest_memfd *file, 
 	    ((offset | bytes) & ~GUEST_PAGE_MASK) || offset + bytes > file->size)
 		return -EINVAL;
 	pthread_mutex_lock(&memory->slots_lock);
-	r = page_set_change(file->known, first, end, true, &file->known);
+	/* All or nothing: the sets are changed aside. */
+	known = page_set_get(file->known);
+	private = page_set_get(file->private);
+	pages = page_set_get(memory->current->private);
+	r = change_pages(&known, offset, bytes, true);
 	if (!r)
-		r = page_set_change(file->private, first, end, attributes, &file->private);
-	for (unsigned i = 0; !r && i < memory->current->count; i++) {
-		const struct memslot *slot = &memory->current->slot[i];
-		uint64_t gpa, length;
-
-		if (!slot->private || slot->private->file != file ||
-		    !shown_range(slot->private, slot->gpa, offset, offset + bytes, &gpa, &length))
-			continue;
-		r = set_private(memory, gpa, length, attributes);
-		changed |= r > 0;
-		r = r < 0 ? r : 0;
+		r = change_pages(&private, offset, bytes, attributes);
+	if (!r)
+		r = change_shown(memory, file, offset, bytes, attributes, &pages, &changed);
+	if (!r && changed)
+		r = publish_private(memory, pages);
+	if (r || !changed)
+		page_set_put(pages);
+	page_set_put(r ? known : file->known);
+	page_set_put(r ? private : file->private);
+	if (!r) {
+		file->known = known;
+		file->private = private;
 	}
 	pthread_mutex_unlock(&memory->slots_lock);
-	if (changed)
+	if (!r && changed)
 		memory->listener.slots_changed(memory->listener.opaque);
 	return r;
 }
 
-/* Gives the pages of a slot the attributes that they got through its file. Both locks. */
-int private_part_apply(struct memslots *slots, const struct memslot *slot)
+/* The slot's pages that @set, of its file, has become private or shared. */
+static int apply_set(struct page_set **pages, const struct memslot *slot,
+		     const struct page_set *set, bool private)
 {
 	const struct private_part *part = slot->private;
-	const struct page_set *known, *private;
+	const struct page_range *range;
 	int r = 0;
 
-	if (!part)
-		return 0;
-	known = part->file->known;
-	private = part->file->private;
-	for (unsigned pass = 0; pass < 2; pass++) {
-		const struct page_set *set = pass ? private : known;
+	for (range = page_set_next(set, 0); !r && range; range = page_set_next(set, range->end)) {
+		uint64_t gpa, length;
 
-		for (unsigned i = 0; !r && set && i < set->count; i++) {
-			uint64_t gpa, length;
-
-			if (shown_range(part, slot->gpa, set->range[i].first << GUEST_PAGE_SHIFT,
-					set->range[i].end << GUEST_PAGE_SHIFT, &gpa, &length))
-				r = change_private(slots, gpa, length, pass);
-		}
+		if (shown_range(part, slot->gpa, range->first << GUEST_PAGE_SHIFT,
+				range->end << GUEST_PAGE_SHIFT, &gpa, &length))
+			r = change_pages(pages, gpa, length, private);
 	}
+	return r;
+}
+
+/* Under both locks. */
+int private_part_apply(struct memslots *slots, const struct memslot *slot)
+{
+	struct page_set *pages;
+	int r;
+
+	if (!slot->private)
+		return 0;
+	pages = page_set_get(slots->private);
+	r = apply_set(&pages, slot, slot->private->file->known, false);
+	if (!r)
+		r = apply_set(&pages, slot, slot->private->file->private, true);
+	page_set_put(r ? pages : slots->private);
+	if (!r)
+		slots->private = pages;
 	return r;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Sets of pages against a plain array, and what a terabyte costs. */
+#include <errno.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "mmu/attributes.h"
@@ -25,13 +27,20 @@ static void change(uint64_t first, uint64_t end, bool present)
 	ck_assert_int_eq(page_set_change(set, first, end, present, &set), 0);
 }
 
-static void check_form(void)
+/* The number of ranges, which are in order and do not touch. */
+static unsigned check_form(void)
 {
-	for (unsigned i = 0; set && i < set->count; i++) {
-		ck_assert_uint_lt(set->range[i].first, set->range[i].end);
-		if (i)
-			ck_assert_uint_gt(set->range[i].first, set->range[i - 1].end);
+	const struct page_range *range, *before = NULL;
+	unsigned count = 0;
+
+	for (range = page_set_next(set, 0); range; range = page_set_next(set, range->end)) {
+		ck_assert_uint_lt(range->first, range->end);
+		if (before)
+			ck_assert_uint_gt(range->first, before->end);
+		before = range;
+		count++;
 	}
+	return count;
 }
 
 START_TEST(empty)
@@ -49,7 +58,7 @@ START_TEST(touching_ranges_are_one)
 	change(10, 20, true);
 	change(30, 40, true);
 	change(20, 30, true);
-	ck_assert_uint_eq(set->count, 1);
+	ck_assert_uint_eq(check_form(), 1);
 	ck_assert(page_set_is(set, 10, 40, true));
 	ck_assert(!page_set_is(set, 10, 41, true));
 	ck_assert(page_set_is(set, 40, 50, false));
@@ -61,7 +70,7 @@ START_TEST(cut_in_two)
 {
 	change(0, 100, true);
 	change(40, 60, false);
-	ck_assert_uint_eq(set->count, 2);
+	ck_assert_uint_eq(check_form(), 2);
 	ck_assert(page_set_has(set, 39));
 	ck_assert(!page_set_has(set, 40));
 	ck_assert(!page_set_has(set, 59));
@@ -113,13 +122,88 @@ START_TEST(same_as_an_array)
 }
 END_TEST
 
+/* Of this thread, as the machine may be busy. */
 static uint64_t now(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
+
+/* The allocation that fails, counted from one; 0: none. */
+static unsigned failing;
+
+void *__real_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes);
+
+void *__wrap_malloc(size_t bytes)
+{
+	return failing && !--failing ? NULL : __real_malloc(bytes);
+}
+
+/* Whichever allocation fails, the set is what it was; no other one is kept. */
+START_TEST(out_of_memory)
+{
+	unsigned fails = 0, i;
+	size_t used;
+	int r;
+
+	for (i = 0; i < 1000; i++)
+		change(4 * i, 4 * i + 2, true);
+	for (bool done = false; !done; fails++) {
+		used = mallinfo2().uordblks;
+		failing = fails + 1;
+		r = page_set_change(set, 1001, 2003, fails & 1, &set);
+		done = failing;
+		failing = 0;
+		if (done)
+			break;
+		ck_assert_int_eq(r, -ENOMEM);
+		ck_assert_uint_eq(mallinfo2().uordblks, used);
+		ck_assert_uint_eq(check_form(), 1000);
+		ck_assert(page_set_has(set, 1004) && !page_set_has(set, 1006));
+	}
+	ck_assert_int_eq(r, 0);
+	ck_assert_uint_gt(fails, 10);
+}
+END_TEST
+
+/* Nanoseconds for each of @count ranges to come or go, in an order of @kind. */
+static double scattered(unsigned count, int kind, bool present)
+{
+	uint64_t start = now();
+
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t at = kind == 0 ? i : kind == 1 ? count - 1 - i : i * 40503ull % count;
+
+		change(2 * at, 2 * at + 1, present);
+	}
+	return (double)(now() - start) / count;
+}
+
+/* In whatever order they come and go, eight times as many ranges cost about as much each. */
+START_TEST(many_ranges)
+{
+	static const char *const orders[] = { "up", "down", "mixed" };
+
+	for (int kind = 0; kind < 3; kind++) {
+		double few, many, gone;
+
+		few = scattered(1 << 13, kind, true);
+		ck_assert_uint_eq(check_form(), 1 << 13);
+		scattered(1 << 13, kind, false);
+		ck_assert_ptr_null(set);
+		many = scattered(1 << 16, kind, true);
+		ck_assert_uint_eq(check_form(), 1 << 16);
+		gone = scattered(1 << 16, kind, false);
+		ck_assert_ptr_null(set);
+		printf("ranges %s: %.0f ns for each of 8192, %.0f ns of 65536, gone in %.0f ns\n",
+		       orders[kind], few, many, gone);
+		ck_assert(many < 5 * few);
+	}
+}
+END_TEST
 
 /* One call for 1 TiB, in a VM that has private ranges already. */
 START_TEST(terabyte)
@@ -156,6 +240,8 @@ int main(void)
 		cut_in_two,
 		others_keep_their_set,
 		same_as_an_array,
+		out_of_memory,
+		many_ranges,
 		terabyte,
 	};
 

@@ -201,6 +201,70 @@ START_TEST(attributes_by_offset)
 }
 END_TEST
 
+/* The allocation that fails, counted from one; 0: none. */
+static unsigned failing;
+
+void *__real_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes);
+
+void *__wrap_malloc(size_t bytes)
+{
+	return failing && !--failing ? NULL : __real_malloc(bytes);
+}
+
+/* Bit by bit whether the pages of a slot at @gpa are private. */
+static unsigned private_bits(uint64_t gpa)
+{
+	unsigned bits = 0;
+
+	for (unsigned i = 0; i < SLOT_PAGES; i++)
+		bits |= memory_is_private(m.memory, gpa + i * GUEST_PAGE_SIZE) << i;
+	return bits;
+}
+
+/* Whichever allocation fails, attributes are those from before. */
+START_TEST(out_of_memory)
+{
+	const uint64_t other = BASE + 2 * SIZE;
+	unsigned number, i;
+	int r;
+
+	for (i = 0; i < SLOT_PAGES; i += 2)
+		ck_assert_int_eq(guest_memfd_set_attributes(m.memory, file, i * GUEST_PAGE_SIZE,
+							    GUEST_PAGE_SIZE, i & 4 ? PRIVATE : 0),
+				 0);
+	ck_assert_int_eq(attributes(other, SIZE, PRIVATE), 0);
+	for (number = 1;; number++) {
+		failing = number;
+		r = bind(2, other, SIZE, 0);
+		if (failing)
+			break;
+		ck_assert_int_eq(r, -ENOMEM);
+		ck_assert_uint_eq(private_bits(other), 0xffff);
+	}
+	failing = 0;
+	ck_assert_int_eq(r, 0);
+	ck_assert_uint_gt(number, 8);
+	ck_assert_uint_eq(private_bits(other), 0xfafa);
+
+	/* Half of each slot. */
+	for (number = 1;; number++) {
+		failing = number;
+		r = guest_memfd_set_attributes(m.memory, file, SIZE / 2, SIZE, PRIVATE);
+		if (failing)
+			break;
+		ck_assert_int_eq(r, -ENOMEM);
+		ck_assert_uint_eq(private_bits(other), 0xfafa);
+		ck_assert_uint_eq(private_bits(BASE), 0);
+	}
+	failing = 0;
+	ck_assert_int_eq(r, 0);
+	ck_assert_uint_gt(number, 4);
+	ck_assert_uint_eq(private_bits(other), 0xfffa);
+	ck_assert_uint_eq(private_bits(BASE), 0x00ff);
+}
+END_TEST
+
 START_TEST(hole_is_zero_and_told)
 {
 	unsigned heard = m.code_written;
@@ -245,6 +309,7 @@ int main(void)
 		parts_do_not_overlap,
 		file_that_is_closed,
 		attributes_by_offset,
+		out_of_memory,
 		hole_is_zero_and_told,
 		prefault_tells_what_is_there,
 	};
