@@ -58,7 +58,7 @@ void confine_thread(void)
 static const int allowed[] = {
 	/* requests */
 	SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_futex, SYS_kcmp, SYS_pidfd_send_signal,
-	SYS_process_vm_readv, SYS_process_vm_writev, SYS_openat, SYS_open, SYS_close, SYS_fstat,
+	SYS_process_vm_readv, SYS_process_vm_writev, SYS_openat, SYS_open, SYS_close, SYS_fstat, SYS_fstatfs,
 	SYS_newfstatat, SYS_stat, SYS_statx, SYS_lseek, SYS_pread64, SYS_pwrite64, SYS_fcntl,
 	SYS_dup, SYS_dup3, SYS_getdents64, SYS_readlink, SYS_access, SYS_faccessat2,
 	/* memory */
@@ -81,15 +81,21 @@ static const int allowed[] = {
 	/* the end */
 	SYS_umount2,
 };
+/* Waits, writes, ends. */
+static const int allowed_guard[] = {
+	SYS_futex, SYS_write, SYS_exit, SYS_exit_group, SYS_restart_syscall, SYS_rt_sigreturn,
+};
 /* clang-format on */
 
-#define ALLOWED (sizeof(allowed) / sizeof(allowed[0]))
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static int filter_system_calls(void)
+/* @threads: new ones may be made, but no processes. */
+static int filter_system_calls(const int *calls, size_t count, bool threads)
 {
-	enum { HEAD = 5, CLONE = 3, TAIL = 2 };
-	struct sock_filter code[HEAD + ALLOWED + CLONE + TAIL], *at = code;
-	struct sock_fprog program = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+	enum { HEAD = 5, CLONE = 3, TAIL = 2, MOST = COUNT(allowed) };
+	struct sock_filter code[HEAD + MOST + CLONE + TAIL], *at = code;
+	struct sock_fprog program = { .filter = code };
+	const size_t more = threads ? CLONE : 0;
 	const struct sock_filter
 		head[HEAD] = {
 			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
@@ -97,7 +103,7 @@ static int filter_system_calls(void)
 			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 			/* Its flags are in memory: glibc then uses clone(). */
-			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, ALLOWED + CLONE, 0),
+			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, count + more, 0),
 		},
 		/* A new thread, not a new process. */
 		clone[CLONE] = {
@@ -109,13 +115,14 @@ static int filter_system_calls(void)
 
 	for (i = 0; i < HEAD; i++)
 		*at++ = head[i];
-	for (i = 0; i < ALLOWED; i++)
-		*at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i],
-						     ALLOWED - 1 - i + CLONE + TAIL - 1, 0);
-	for (i = 0; i < CLONE; i++)
+	for (i = 0; i < count; i++)
+		*at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[i],
+						     count - 1 - i + more + TAIL - 1, 0);
+	for (i = 0; i < more; i++)
 		*at++ = clone[i];
 	*at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
 	*at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	program.len = at - code;
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) ?
 		       -errno :
 		       0;
@@ -130,10 +137,17 @@ int confine(const struct daemon_options *options)
 	if (!r)
 		r = keep(kept | (options->file ? BIT(CAP_SYS_ADMIN) : 0)); /* to unmount it */
 	if (!r)
-		r = filter_system_calls();
+		r = filter_system_calls(allowed, COUNT(allowed), true);
 	if (r)
 		LOG(ERROR, "cannot give up privileges: %s", strerror(-r));
 	thread_confined = true;
 	atomic_store(&confined, true);
 	return r;
+}
+
+void confine_guard(void)
+{
+	if (!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		keep(0);
+	filter_system_calls(allowed_guard, COUNT(allowed_guard), false);
 }

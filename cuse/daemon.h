@@ -130,6 +130,7 @@ int device_open(struct file *file);
 /* With options->file a file that is as /dev/kvm is bound to it. 0 or negative errno, logged. */
 int mount_start(const struct daemon_options *options);
 void mount_stop(void);
+dev_t mount_device(void);
 /* Opens a new file for @file, or for a vCPU that of its pages. */
 int mount_open(struct file *file);
 /* A file has been released that had the node. */
@@ -355,11 +356,21 @@ void limits_give_window(uid_t uid);
 int limits_take_request(uid_t uid);
 void limits_give_request(uid_t uid);
 
+/* ---- guard.c ---- */
+
+/*
+ * Once both connections are there, by the thread that lives as long as the daemon. 0 or negative
+ * errno, logged; without a way to cut a connection there is a warning.
+ */
+int guard_start(const struct daemon_options *options);
+
 /* ---- confine.c ---- */
 
 /* Gives up what is not needed any more. 0 or negative errno, logged. */
 int confine(const struct daemon_options *options);
 /* So does the calling thread, if it has not yet. */
 void confine_thread(void);
+/* The guard keeps nothing, as far as the kernel lets it. */
+void confine_guard(void);
 
 #endif

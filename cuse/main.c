@@ -267,6 +267,8 @@ static int start(const struct daemon_options *options)
 		r = mount_start(options);
 	if (!r && !options->file)
 		r = device_start(options);
+	if (!r)
+		r = guard_start(options);
 	return r;
 }
 

@@ -11,11 +11,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "cuse/daemon.h"
@@ -30,6 +32,20 @@ static uint64_t min64(uint64_t a, uint64_t b)
 static uint64_t max64(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
+}
+
+/*
+ * May the file be mapped here? Not one of FUSE, whose server may be a client's: the kernel locks our
+ * address space while it waits for what has been written to be taken there.
+ */
+static bool is_mappable(int fd, const struct vma *vma)
+{
+	struct statfs fs;
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_ino == vma->inode &&
+	       major(st.st_dev) == vma->device_major && minor(st.st_dev) == vma->device_minor &&
+	       !fstatfs(fd, &fs) && fs.f_type != FUSE_SUPER_MAGIC;
 }
 
 /* The file behind a shared mapping, or negative errno. */
@@ -49,8 +65,7 @@ static int open_mapped(pid_t tid, const struct vma *vma)
 	if (fd < 0)
 		return -errno;
 	/* Another one may have been mapped there since, with other rights. */
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_ino != vma->inode ||
-	    major(st.st_dev) != vma->device_major || minor(st.st_dev) != vma->device_minor) {
+	if (!is_mappable(fd, vma)) {
 		close(fd);
 		return -EFAULT;
 	}

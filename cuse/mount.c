@@ -574,6 +574,11 @@ remove:
 	return r;
 }
 
+dev_t mount_device(void)
+{
+	return device;
+}
+
 void mount_stop(void)
 {
 	if (options->file)

@@ -6,7 +6,6 @@
  * A seccomp filter of the thread's answers such a call instead of the kernel, or makes it wait.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -22,6 +21,7 @@
 #include <sys/wait.h>
 
 #include "kvm_client.h"
+#include "on_file.h"
 
 #define SECRET_ADDRESS ((void *)0x200000000)
 #define SECRET_BYTES 0x200000
@@ -165,28 +165,6 @@ static void socket_of_another(void)
 
 /* ---- a number that is another program's by now ---- */
 
-/* on_file's shell is the parent of the test program and of the daemon. */
-static pid_t find_daemon(pid_t shell)
-{
-	char path[64], name[32] = "";
-	pid_t found = 0, pid;
-	FILE *children, *comm;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", shell, shell);
-	children = fopen(path, "r");
-	while (children && !found && fscanf(children, "%d", &pid) == 1) {
-		snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-		comm = fopen(path, "r");
-		if (comm && fscanf(comm, "%31s", name) == 1 && !strcmp(name, "fauxkvmd"))
-			found = pid;
-		if (comm)
-			fclose(comm);
-	}
-	if (children)
-		fclose(children);
-	return found;
-}
-
 static bool maps_have(pid_t pid, const char *text)
 {
 	char path[64], line[512];
@@ -257,17 +235,10 @@ static void set_slot_and_exec(void)
 
 static void number_of_another(void)
 {
-	char path[32];
 	pid_t child;
-	FILE *stat;
-	int status, shell;
+	int status;
 
-	/* The parent's parent. */
-	snprintf(path, sizeof(path), "/proc/%d/stat", getppid());
-	stat = fopen(path, "r");
-	CHECK(stat && fscanf(stat, "%*d %*s %*c %d", &shell) == 1, "%s", path);
-	fclose(stat);
-	exec_daemon = find_daemon(shell);
+	exec_daemon = find_daemon();
 	if (!exec_daemon)
 		case_skip("the daemon is nowhere");
 	child = fork();

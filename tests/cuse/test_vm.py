@@ -34,7 +34,8 @@ as_user()
 start_daemon()
 {{
 	fauxkvmd "$@"
-	pidof fauxkvmd >/run/pid
+	# The guard's number is the other one.
+	pidof fauxkvmd | tr ' ' '\\n' | sort -n | head -n 1 >/run/pid
 }}
 """
 
