@@ -38,6 +38,7 @@ struct thread_client {
 	volatile sig_atomic_t interrupted;
 	volatile uint64_t deferred; /* signals to unblock after KVM_RUN */
 	bool masked;                /* KVM_SET_SIGNAL_MASK's mask is in effect */
+	bool admits_faults;         /* the guard's signals are known not to be blocked */
 	uint64_t own_mask;          /* the thread's own meanwhile */
 };
 
@@ -159,6 +160,28 @@ static int signal_mask(struct client *client, const uint64_t *set)
 	return 0;
 }
 
+/*
+ * The guard's signals are let in while the core runs, whatever the thread blocks; those that it
+ * blocked itself are returned. Threads do not usually, so that is only looked at when it may have
+ * changed.
+ */
+static uint64_t admit_faults(void)
+{
+	const uint64_t guards = SIGNALS_OF_GUARD;
+	uint64_t blocked;
+
+	if (self.admits_faults)
+		return 0;
+	blocked = change_mask(SIG_UNBLOCK, &guards) & guards;
+	self.admits_faults = !blocked;
+	return blocked;
+}
+
+void client_mask_changed(void)
+{
+	self.admits_faults = false;
+}
+
 static void enter_run(struct object *vcpu)
 {
 	self.interrupted = 0;
@@ -168,14 +191,21 @@ static void enter_run(struct object *vcpu)
 	self.running = vcpu;
 }
 
-/* Deferred handlers run in here, and may well leave it with longjmp(). */
-static void leave_run(void)
+/*
+ * Puts back the thread's mask, in which admit_faults() found @blocked. Deferred handlers run in
+ * here, and may well leave it with longjmp().
+ */
+static void leave_run(uint64_t blocked)
 {
-	uint64_t deferred = self.deferred;
+	uint64_t deferred = self.deferred, mask = self.own_mask | blocked;
 
-	if (self.masked)
-		change_mask(SIG_SETMASK, &self.own_mask);
-	else if (deferred)
+	if (self.masked) {
+		change_mask(SIG_SETMASK, &mask);
+		return;
+	}
+	if (blocked)
+		change_mask(SIG_BLOCK, &blocked);
+	if (deferred)
 		change_mask(SIG_UNBLOCK, &deferred);
 }
 
@@ -229,6 +259,7 @@ int client_ioctl(struct description *description, unsigned request, unsigned lon
 {
 	struct object *object = description_object(description);
 	bool run = request == KVM_RUN && object->kind == OBJECT_VCPU;
+	uint64_t blocked = admit_faults();
 	long result;
 
 	if (run) {
@@ -245,15 +276,20 @@ int client_ioctl(struct description *description, unsigned request, unsigned lon
 	}
 	description_put(description);
 	if (run && (self.masked || self.deferred))
-		leave_run();
+		leave_run(blocked);
+	else if (blocked)
+		change_mask(SIG_BLOCK, &blocked);
 	return preload_result(result);
 }
 
 ssize_t client_read(struct description *description, void *buffer, size_t bytes, off_t offset)
 {
 	struct object *object = description_object(description);
+	uint64_t blocked = admit_faults();
 	ssize_t result = object_read(object, &self.client, (uintptr_t)buffer, bytes, offset);
 
+	if (blocked)
+		change_mask(SIG_BLOCK, &blocked);
 	description_put(description);
 	return preload_result(result);
 }

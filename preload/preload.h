@@ -84,6 +84,8 @@ ssize_t client_read(struct description *description, void *buffer, size_t bytes,
  * signal to come again when it has returned, and says true.
  */
 bool client_defer_signal(int signo, siginfo_t *info, void *context);
+/* This thread's signal mask may be another one now. */
+void client_mask_changed(void);
 /* In a signal handler that cannot wait: KVM_RUN returns, if the thread is in it. */
 void client_interrupt(void);
 

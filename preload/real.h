@@ -36,7 +36,8 @@ ssize_t __pread_chk(int fd, void *buffer, size_t bytes, off_t offset, size_t roo
 	CALL(readv) CALL(preadv) CALL(preadv2) CALL(writev) CALL(pwritev) CALL(pwritev2)           \
 	CALL(sendfile) CALL(splice) CALL(copy_file_range) CALL(lseek) CALL(fsync) CALL(fdatasync)  \
 	CALL(readahead) CALL(sync_file_range) CALL(fchmod) CALL(fchown) CALL(futimens)             \
-	CALL(dup) CALL(dup2) CALL(dup3) CALL(fcntl) CALL(sigaction)
+	CALL(dup) CALL(dup2) CALL(dup3) CALL(fcntl)                                                \
+	CALL(sigaction) CALL(pthread_sigmask) CALL(sigprocmask)
 /* clang-format on */
 
 struct real {

@@ -116,7 +116,9 @@ static void wrapper(int signo, siginfo_t *info, void *context)
 	if (atomic_load(&disposition->flags) & (int)SA_RESETHAND)
 		set_default(signo);
 	errno = saved;
+	client_mask_changed();
 	handler(signo, info, context);
+	client_mask_changed();
 	saved = errno;
 	client_interrupt();
 	errno = saved;
@@ -250,6 +252,24 @@ EXPORT int __sigaction(int signo, const struct sigaction *act, struct sigaction 
 {
 	return change(signo, act, old);
 }
+
+/* ---- masks: what they block does not concern us, faults excepted ---- */
+
+EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+	if (set)
+		client_mask_changed();
+	return real()->pthread_sigmask(how, set, old);
+}
+
+EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
+{
+	if (set)
+		client_mask_changed();
+	return real()->sigprocmask(how, set, old);
+}
+
+/* ---- signal() and its relatives ---- */
 
 /* What siginterrupt() asked for, for signal(). */
 static _Atomic uint64_t interrupting;

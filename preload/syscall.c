@@ -96,6 +96,9 @@ static long call(long number, const unsigned long a[6])
 		return dup3(a[0], a[1], a[2]);
 	case SYS_fcntl:
 		return fcntl(a[0], a[1], a[2]);
+	case SYS_rt_sigprocmask:
+		client_mask_changed();
+		break;
 	case SYS_exit_group:
 		print_statistics();
 		break;

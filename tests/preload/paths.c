@@ -121,7 +121,7 @@ static char *at_end(const char *text, size_t bytes)
 	char *pages =
 		mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	CHECK(pages != MAP_FAILED && !munmap(pages + 2 * PAGE, PAGE));
+	CHECK(pages != MAP_FAILED && !mprotect(pages + 2 * PAGE, PAGE, PROT_NONE));
 	return memcpy(pages + 2 * PAGE - bytes, text, bytes);
 }
 

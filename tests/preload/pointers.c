@@ -7,6 +7,8 @@
 #include <limits.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
@@ -281,13 +283,85 @@ static void ioctls(void)
 	}
 }
 
+/* ---- with all signals blocked, the one for a fault too ---- */
+
+static void check_blocked(void)
+{
+	const int blocked[] = { SIGSEGV, SIGBUS, SIGUSR2 };
+	struct kvm_regs regs;
+	sigset_t set;
+
+	ioctls();
+	CHECK_FAILS(read(fds[3], nowhere, 8), EFAULT);
+	CHECK_FAILS(pread(fds[3], nowhere, 8, 0), EFAULT);
+	CHECK_FAILS(preadv(fds[3], &bad, 1, 0), EFAULT);
+	CHECK(!ioctl(fds[2], KVM_GET_REGS, &regs));
+	CHECK(!pthread_sigmask(SIG_BLOCK, NULL, &set));
+	for (int i = 0; i < 3; i++)
+		CHECK(sigismember(&set, blocked[i]) == 1);
+}
+
+static void in_handler(int signo)
+{
+	(void)signo;
+	check_blocked();
+}
+
+static void *in_thread(void *argument)
+{
+	check_blocked();
+	return argument;
+}
+
+/* The guest's only page is gone: KVM_RUN says so in its way. */
+static void run_nowhere(int argument)
+{
+	int vm = ioctl(kvm(), KVM_CREATE_VM, 0), vcpu, r;
+	struct kvm_userspace_memory_region slot = { 0 };
+	struct kvm_run *run;
+
+	(void)argument;
+	vcpu = spinning_vcpu(vm, &run);
+	CHECK(!ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot));
+	slot.memory_size = PAGE;
+	slot.userspace_addr =
+		(unsigned long)mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(!ioctl(vm, KVM_SET_USER_MEMORY_REGION, &slot));
+	r = ioctl(vcpu, KVM_RUN, 0);
+	CHECK(r ? errno == EFAULT : run->exit_reason != KVM_EXIT_UNKNOWN);
+}
+
+static void blocked(void)
+{
+	struct sigaction action = { .sa_handler = in_handler };
+	sigset_t all, before;
+	pthread_t thread;
+
+	sigfillset(&action.sa_mask);
+	CHECK(!sigaction(SIGUSR1, &action, NULL) && !raise(SIGUSR1));
+	/* Not by a fault, whose handler has its signal blocked. */
+	CHECK(!sigaction(SIGSEGV, &action, NULL) && !raise(SIGSEGV));
+	CHECK(signal(SIGSEGV, SIG_DFL) != SIG_ERR);
+	ioctls();
+	sigfillset(&all);
+	CHECK(!pthread_sigmask(SIG_SETMASK, &all, &before));
+	check_blocked();
+	CHECK(!pthread_create(&thread, NULL, in_thread, NULL) && !pthread_join(thread, NULL));
+	CHECK(in_child(run_nowhere, 0) == 0);
+	CHECK(!sigprocmask(SIG_SETMASK, &before, NULL));
+	ioctls();
+	CHECK(!sigprocmask(SIG_BLOCK, &all, NULL));
+	check_blocked();
+	CHECK(!sigprocmask(SIG_SETMASK, &before, NULL));
+}
+
 int main(void)
 {
 	struct kvm_create_guest_memfd memory = { .size = 16 * PAGE };
 	char *pages = mmap(NULL, 2 * PAGE, READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int pipes[2];
 
-	CHECK(pages != MAP_FAILED && !munmap(pages + PAGE, PAGE));
+	CHECK(pages != MAP_FAILED && !mprotect(pages + PAGE, PAGE, PROT_NONE));
 	cut = (struct iovec *)(pages + PAGE - sizeof(*cut) / 2);
 	CHECK(!pipe2(pipes, O_NONBLOCK) && write(pipes[1], buffer, sizeof(buffer)) > 0);
 	readable = pipes[0];
@@ -307,5 +381,6 @@ int main(void)
 	flags();
 	changes();
 	ioctls();
+	blocked();
 	return 0;
 }
