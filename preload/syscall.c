@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * syscall(), for programs that call the kernel by number. What may concern KVM goes the way of the
+ * syscall(), for programs that call the kernel by number. What concerns KVM goes the way of the
  * interposed call of that name; everything else, our own system calls too, goes to the kernel from
- * here, which is safe in signal handlers.
+ * here: as that very call, which is what filters know, and without being a cancellation point.
  */
 #define _GNU_SOURCE
 #include <stdarg.h>
 
 #include "preload/preload.h"
 #include "preload/real.h"
+#include "util/own_fd.h"
 
-static long call(long number, const unsigned long a[6])
+static long ask(long number, const unsigned long a[6])
+{
+	return kernel_call(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+static long interposed(long number, const unsigned long a[6])
 {
 	switch (number) {
 	case SYS_open:
@@ -103,11 +109,84 @@ static long call(long number, const unsigned long a[6])
 		print_statistics();
 		break;
 	}
-	return preload_result(kernel_call(number, a[0], a[1], a[2], a[3], a[4], a[5]));
+	return preload_result(ask(number, a));
+}
+
+/* Whether the call may concern KVM by its descriptors. */
+static bool has_ours(long number, const unsigned long a[6])
+{
+	switch (number) {
+	case SYS_sendfile:
+		return fds_known(a[0]) || fds_known(a[1]);
+	case SYS_splice:
+	case SYS_copy_file_range:
+		return fds_known(a[0]) || fds_known(a[2]);
+	case SYS_close:
+		return fds_known(a[0]) || own_fd_is(a[0]);
+	/* They make descriptors, close others than the first, or look for themselves. */
+	case SYS_openat2:
+	case SYS_ioctl:
+	case SYS_mmap:
+	case SYS_close_range:
+	case SYS_dup:
+	case SYS_dup2:
+	case SYS_dup3:
+	case SYS_fcntl:
+	case SYS_rt_sigprocmask:
+	case SYS_exit_group:
+		return true;
+	}
+	return fds_known(a[0]);
+}
+
+/* A call with a path: which, and whether it would make a file. */
+struct path_call {
+	int directory;
+	const char *path;
+	bool opens, creates;
+};
+
+static bool is_path_call(long number, const unsigned long a[6], struct path_call *call)
+{
+	const char *first = (const char *)a[0], *second = (const char *)a[1];
+
+	switch (number) {
+	case SYS_open:
+		*call = (struct path_call){ AT_FDCWD, first, true, a[1] & O_CREAT };
+		return true;
+	case SYS_openat:
+		*call = (struct path_call){ a[0], second, true, a[2] & O_CREAT };
+		return true;
+	case SYS_stat:
+	case SYS_lstat:
+	case SYS_access:
+		*call = (struct path_call){ .directory = AT_FDCWD, .path = first };
+		return true;
+	case SYS_newfstatat:
+	case SYS_statx:
+	case SYS_faccessat:
+	case SYS_faccessat2:
+		*call = (struct path_call){ .directory = a[0], .path = second };
+		return true;
+	}
+	return false;
+}
+
+static long call_with_path(const struct path_call *call, long number, const unsigned long a[6])
+{
+	long answer = call->creates ? NOT_ASKED : ask(number, a);
+
+	if (path_is_kvm(call->directory, call->path, answer) || fds_known(call->directory)) {
+		if (answer >= 0 && call->opens)
+			kernel_call(SYS_close, answer, 0, 0, 0, 0, 0);
+		return interposed(number, a);
+	}
+	return preload_result(call->creates ? ask(number, a) : answer);
 }
 
 EXPORT long syscall(long number, ...)
 {
+	struct path_call path;
 	unsigned long a[6];
 	va_list list;
 	int i;
@@ -116,5 +195,7 @@ EXPORT long syscall(long number, ...)
 	for (i = 0; i < 6; i++)
 		a[i] = va_arg(list, unsigned long);
 	va_end(list);
-	return call(number, a);
+	if (is_path_call(number, a, &path))
+		return call_with_path(&path, number, a);
+	return has_ours(number, a) ? interposed(number, a) : preload_result(ask(number, a));
 }

@@ -330,6 +330,14 @@ static void results(void)
 #define ALLOW(number)                                                                              \
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1), BPF_STMT(BPF_RET | BPF_K, allowed)
 
+static void install(struct sock_filter *code, unsigned short length)
+{
+	struct sock_fprog program = { length, code };
+
+	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	CHECK(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+}
+
 /* The calls about paths return with @allowed, those behind them are left, others kill. */
 static void filter(uint32_t allowed)
 {
@@ -345,10 +353,8 @@ static void filter(uint32_t allowed)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
 
-	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-	CHECK(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+	install(code, sizeof(code) / sizeof(code[0]));
 }
 
 /* Usual calls make no others. */
@@ -368,6 +374,56 @@ static void few_calls(int argument)
 	if (open(nowhere, O_RDONLY) != -1 || errno != EFAULT || stat(nowhere, &st) != -1 ||
 	    errno != EFAULT || access(nowhere, F_OK) != -1 || errno != EFAULT)
 		_exit(3);
+}
+
+/* Calls by number are those very calls, and no libc has replaced them by newer ones. */
+static void old_calls(int argument)
+{
+	const uint32_t allowed = SECCOMP_RET_ALLOW;
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		ALLOW(SYS_open),
+		ALLOW(SYS_stat),
+		ALLOW(SYS_lstat),
+		ALLOW(SYS_fstat),
+		ALLOW(SYS_access),
+		ALLOW(SYS_close),
+		ALLOW(SYS_exit_group),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	long fd;
+
+	(void)argument;
+	install(code, sizeof(code) / sizeof(code[0]));
+	fd = syscall(SYS_open, "/dev/null", O_RDONLY, 0);
+	if (fd < 0 || syscall(SYS_fstat, fd, &st) || syscall(SYS_close, fd) ||
+	    syscall(SYS_stat, "/dev/null", &st) || syscall(SYS_lstat, "/dev/null", &st) ||
+	    syscall(SYS_access, "/dev/null", F_OK))
+		_exit(1);
+}
+
+/* Nor do they end a thread that is to be cancelled. */
+static void *reads_by_number(void *argument)
+{
+	int *pipes = argument;
+	char byte;
+
+	pthread_cancel(pthread_self());
+	CHECK(syscall(SYS_read, pipes[0], &byte, 1) == 1);
+	CHECK(syscall(SYS_open, "/dev/null", O_RDONLY, 0) >= 0);
+	return argument;
+}
+
+static void cancelled(void)
+{
+	pthread_t thread;
+	void *result;
+	int pipes[2];
+
+	CHECK(!pipe(pipes) && write(pipes[1], "", 1) == 1);
+	CHECK(!pthread_create(&thread, NULL, reads_by_number, pipes));
+	CHECK(!pthread_join(thread, &result) && result == pipes);
+	CHECK(!close(pipes[0]) && !close(pipes[1]));
 }
 
 /* The kernel has an answer and has not seen the path. */
@@ -404,7 +460,9 @@ int main(void)
 
 	make_paths();
 	CHECK(in_child(few_calls, 0) == 0);
+	CHECK(in_child(old_calls, 0) == 0);
 	CHECK(in_child(forbidden_calls, 0) == 0);
+	cancelled();
 	if (preload && strstr(preload, "fauxkvm"))
 		CHECK(in_child(without_device, 0) == 0);
 	CHECK(in_child(before_use, 0) == 0);
