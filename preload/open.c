@@ -114,25 +114,27 @@ int kvm_open(int flags)
 }
 
 /*
- * @fd is libc's answer to an open that creates nothing: ours instead if it was of /dev/kvm, which
- * the machine may have or not. An open of the machine's has no effects that closing leaves.
+ * @fd is libc's answer to an open that creates nothing, and errno was @saved before: ours instead if
+ * it was of /dev/kvm, which the machine may have or not. An open of the machine's has no effects
+ * that closing leaves.
  */
-static int opened(int directory, const char *path, int flags, int fd)
+static int opened(int directory, const char *path, int flags, int fd, int saved)
 {
 	if (!path_is_kvm(directory, path, fd >= 0 ? fd : -errno))
 		return fd;
 	if (fd >= 0)
 		real()->close(fd);
-	return kvm_open(flags);
+	return preload_answer(kvm_open(flags), saved);
 }
 
 int open_at(int directory, const char *path, int flags, mode_t mode)
 {
-	if (!(flags & O_CREAT))
-		return opened(directory, path, flags, real()->openat(directory, path, flags, mode));
-	return path_is_kvm(directory, path, NOT_ASKED) ?
-		       kvm_open(flags) :
-		       real()->openat(directory, path, flags, mode);
+	int saved = errno, fd;
+
+	if ((flags & O_CREAT) && path_is_kvm(directory, path, NOT_ASKED))
+		return preload_answer(kvm_open(flags), saved);
+	fd = real()->openat(directory, path, flags, mode);
+	return flags & O_CREAT ? fd : opened(directory, path, flags, fd, saved);
 }
 
 /* ---- open() and its relatives ---- */
@@ -177,7 +179,9 @@ EXPORT int openat64(int directory, const char *path, int flags, ...)
 
 EXPORT int __open_2(const char *path, int flags)
 {
-	return opened(AT_FDCWD, path, flags, real()->__open_2(path, flags));
+	int saved = errno;
+
+	return opened(AT_FDCWD, path, flags, real()->__open_2(path, flags), saved);
 }
 
 int __open64_2(const char *path, int flags);
@@ -189,7 +193,9 @@ EXPORT int __open64_2(const char *path, int flags)
 
 EXPORT int __openat_2(int directory, const char *path, int flags)
 {
-	return opened(directory, path, flags, real()->__openat_2(directory, path, flags));
+	int saved = errno;
+
+	return opened(directory, path, flags, real()->__openat_2(directory, path, flags), saved);
 }
 
 int __openat64_2(int directory, const char *path, int flags);
@@ -213,6 +219,7 @@ static bool read_how(const struct open_how *how, size_t size, struct open_how *c
 
 EXPORT int openat2(int directory, const char *path, const struct open_how *how, size_t size)
 {
+	int saved = errno;
 	struct open_how copy;
 	bool known = read_how(how, size, &copy), creates = known && (copy.flags & O_CREAT);
 	long answer = NOT_ASKED;
@@ -225,7 +232,8 @@ EXPORT int openat2(int directory, const char *path, const struct open_how *how, 
 			kernel_call(SYS_close, answer, 0, 0, 0, 0, 0);
 		/* It looks at @how before it looks for a path, and here finds none. */
 		answer = kernel_call(SYS_openat2, directory, 0, (unsigned long)how, size, 0, 0);
-		return answer == -EFAULT ? kvm_open(copy.flags) : preload_result(answer);
+		return answer == -EFAULT ? preload_answer(kvm_open(copy.flags), saved) :
+					   preload_result(answer);
 	}
 	if (creates)
 		answer = kernel_call(SYS_openat2, directory, (unsigned long)path,

@@ -28,6 +28,8 @@ struct stat;
 
 /* -1 and errno for a negative errno, else @result. */
 long preload_result(long result);
+/* @result, which is -1 and errno or a success, that has errno as it was: @saved. */
+long preload_answer(long result, int saved);
 
 /* ---- fds.c: which object stands behind a descriptor ---- */
 

@@ -39,3 +39,10 @@ long preload_result(long result)
 	errno = -result;
 	return -1;
 }
+
+long preload_answer(long result, int saved)
+{
+	if (result != -1)
+		errno = saved;
+	return result;
+}

@@ -89,11 +89,11 @@ static bool is_kvm(int directory, const char *path, int flags, long answer)
 
 int stat_at(int directory, const char *path, struct stat *st, int flags)
 {
-	int result = real()->fstatat(directory, path, st, flags);
+	int saved = errno, result = real()->fstatat(directory, path, st, flags);
 
 	if (!is_kvm(directory, path, flags, result ? -errno : 0))
 		return result;
-	return preload_result(fill_stat(st));
+	return preload_answer(preload_result(fill_stat(st)), saved);
 }
 
 /* ---- stat() and its relatives: on x86-64 struct stat64 is struct stat ---- */
@@ -142,11 +142,11 @@ EXPORT int fstatat64(int directory, const char *restrict path, struct stat64 *re
 EXPORT int statx(int directory, const char *restrict path, int flags, unsigned mask,
 		 struct statx *restrict stx)
 {
-	int result = real()->statx(directory, path, flags, mask, stx);
+	int saved = errno, result = real()->statx(directory, path, flags, mask, stx);
 
 	if (!is_kvm(directory, path, flags, result ? -errno : 0))
 		return result;
-	return preload_result(fill_statx(stx, mask));
+	return preload_answer(preload_result(fill_statx(stx, mask)), saved);
 }
 
 /* ---- what programs call that were linked before glibc 2.33 ---- */
@@ -220,23 +220,26 @@ EXPORT int __fxstatat64(int version, int directory, const char *path, struct sta
 
 /* ---- access() and its relatives ---- */
 
-/* Nobody may execute it, not even root. @result is what the kernel says. */
-static int answer_access(int directory, const char *path, int mode, int result)
+/* Nobody may execute it, not even root. @result is what libc says, errno was @saved before. */
+static int answer_access(int directory, const char *path, int mode, int result, int saved)
 {
 	if (!path_is_kvm(directory, path, result ? -errno : 0))
 		return result;
-	return preload_result(mode & X_OK ? -EACCES : 0);
+	return preload_answer(preload_result(mode & X_OK ? -EACCES : 0), saved);
 }
 
 int access_at(int directory, const char *path, int mode, int flags)
 {
-	return answer_access(directory, path, mode,
-			     real()->faccessat(directory, path, mode, flags));
+	int saved = errno, result = real()->faccessat(directory, path, mode, flags);
+
+	return answer_access(directory, path, mode, result, saved);
 }
 
 EXPORT int access(const char *path, int mode)
 {
-	return answer_access(AT_FDCWD, path, mode, real()->access(path, mode));
+	int saved = errno, result = real()->access(path, mode);
+
+	return answer_access(AT_FDCWD, path, mode, result, saved);
 }
 
 EXPORT int faccessat(int directory, const char *path, int mode, int flags)
@@ -246,7 +249,9 @@ EXPORT int faccessat(int directory, const char *path, int mode, int flags)
 
 EXPORT int euidaccess(const char *path, int mode)
 {
-	return answer_access(AT_FDCWD, path, mode, real()->euidaccess(path, mode));
+	int saved = errno, result = real()->euidaccess(path, mode);
+
+	return answer_access(AT_FDCWD, path, mode, result, saved);
 }
 
 EXPORT int eaccess(const char *path, int mode)

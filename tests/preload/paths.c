@@ -159,10 +159,10 @@ static void make_paths(void)
 static bool is_expected(long result, int error, enum answer answer)
 {
 	if (!error && answer == DESCRIPTOR)
-		return result >= 0 && is_kvm(result) && !close(result);
+		return result >= 0 && !errno && is_kvm(result) && !close(result);
 	if (!error && answer == STREAM)
 		return result && is_kvm(fileno((FILE *)result)) && !fclose((FILE *)result);
-	return error ? result == (answer == STREAM ? 0 : -1) && errno == error : !result;
+	return error ? result == (answer == STREAM ? 0 : -1) && errno == error : !result && !errno;
 }
 
 static void check_all(bool only_failing)
