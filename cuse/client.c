@@ -271,6 +271,18 @@ static void space_destroy(struct space *space)
 	free(s);
 }
 
+void client_closes(struct file *file, uint64_t inode)
+{
+	struct object *object = file_object(file);
+	struct space *space = object ? object_space(object) : NULL;
+
+	/* Only here there is more to a close than that the descriptor is gone. */
+	if (space && object->kind == OBJECT_GUEST_MEMFD)
+		file_closing(file, vm_space(space)->process, inode);
+	if (object)
+		object_put(object);
+}
+
 static const struct space_ops space_ops = {
 	.is_callers = is_callers,
 	.unmap = unmap,
@@ -471,6 +483,7 @@ void client_ioctl(fuse_req_t fuse, struct object *object, unsigned number, unsig
 	if (created_in)
 		request.process = created_in;
 	process_enter(&request);
+	process_settle(request.process, request.tid);
 	if (run && request.process)
 		request.masked = is_masked(request.process, request.tid);
 	if (run)

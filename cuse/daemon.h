@@ -87,10 +87,11 @@ struct node;
 
 /* What the kernel knows by its address from an open to the release. */
 struct file {
-	struct object *object; /* its reference, under file.c's lock; NULL: none yet */
-	struct node *node;     /* of the mount; NULL: not there */
-	uint64_t charged;      /* bytes that fallocate() has taken, under its lock too, on */
-	uid_t uid;             /* this user's account */
+	struct object *object;  /* its reference, under file.c's lock; NULL: none yet */
+	struct node *node;      /* of the mount; NULL: not there */
+	uint64_t charged;       /* bytes that fallocate() has taken, under its lock too, on */
+	uid_t uid;              /* this user's account */
+	struct process *closer; /* whose calls wait for the release; NULL: nobody's do */
 };
 
 /* NULL: no memory. Takes over the reference to @object on success. */
@@ -105,6 +106,8 @@ struct file *file_expected_by(pid_t tid);
 void file_own(struct file *file, struct object *object);
 /* Puts @bytes more, but no more than @most in all, on the account of @uid. */
 int file_charge(struct file *file, uid_t uid, uint64_t bytes, uint64_t most);
+/* One of its descriptors has been closed, which may have been the last; @process is its VM's. */
+void file_closing(struct file *file, struct process *process, uint64_t inode);
 /* The object with a new reference, or NULL. */
 struct object *file_object(struct file *file);
 /* The release. */
@@ -176,6 +179,9 @@ struct process {
 	bool frozen;              /* its memory must not be touched, its threads not answered */
 	unsigned touching;        /* requests that read or write its memory just now */
 	struct request *requests; /* its threads that wait for us */
+	atomic_uint closing;      /* files that may be about to be released */
+	uint64_t closing_inode;   /* the last of them; 0: nobody waits for that */
+	struct timespec settled;  /* or only until then */
 	struct window *windows[WINDOW_BUCKETS]; /* of all its VMs */
 	struct masked *masked;                  /* see client.c */
 	/* Windows that are gone, whose addresses are not used again for a while. */
@@ -219,6 +225,15 @@ void process_put(struct process *process);
 /* Is it the address space of @tid? */
 bool process_is(const struct process *process, pid_t tid);
 
+/*
+ * close() returns before the release gets here; under KVM it has had its effect by then. So calls of
+ * the process wait, between these two, in process_settle(), unless it or somebody else has the file
+ * all the same. A reference to the process is held meanwhile. @first: of this file.
+ */
+void process_closing(struct process *process, uint64_t inode, bool first);
+void process_closed(struct process *process);
+void process_settle(struct process *process, pid_t tid);
+
 /* A request of the process comes, and is about to be answered. Both wait while it is frozen. */
 void process_enter(struct request *request);
 void process_leave(struct request *request);
@@ -252,6 +267,8 @@ pid_t proc_tgid(pid_t tid);
 uint64_t proc_pending(pid_t tid, const uint64_t *blocked);
 /* The thread that traces it, 0: none. */
 pid_t proc_tracer(pid_t tid);
+/* Has its table of descriptors one of the mount's file @inode? */
+bool proc_has_file(pid_t tid, uint64_t inode);
 /* Is it gone or a zombie? */
 bool proc_dead(pid_t tid);
 
@@ -333,6 +350,8 @@ void watch_end(struct process *process);
 
 /* ---- client.c ---- */
 
+/* A descriptor of @file, number @inode of the mount, is being closed. */
+void client_closes(struct file *file, uint64_t inode);
 /* Serves one ioctl: answers it in every case. */
 void client_ioctl(fuse_req_t fuse, struct object *object, unsigned request, unsigned long argument);
 /* Ends every KVM_RUN with -EIO, and waits until all callers have been answered. */

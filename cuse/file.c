@@ -113,6 +113,18 @@ int file_charge(struct file *file, uid_t uid, uint64_t bytes, uint64_t most)
 	return r;
 }
 
+void file_closing(struct file *file, struct process *process, uint64_t inode)
+{
+	bool first;
+
+	pthread_mutex_lock(&lock);
+	first = !file->closer;
+	file->closer = process;
+	pthread_mutex_unlock(&lock);
+	/* The release comes after the answer to the close. */
+	process_closing(process, inode, first);
+}
+
 void file_destroy(struct file *file)
 {
 	struct object *object;
@@ -126,6 +138,8 @@ void file_destroy(struct file *file)
 	if (object)
 		object_put(object);
 	limits_give_memory(file->uid, file->charged);
+	if (file->closer)
+		process_closed(file->closer);
 	free(file);
 }
 

@@ -344,6 +344,16 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 		file_destroy(file);
 }
 
+/*
+ * In each close(), before it returns. Also of an execve(): the thread holds a lock then that is needed
+ * to look at its descriptors.
+ */
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
+{
+	client_closes((struct file *)(uintptr_t)info->fh, ino);
+	fuse_reply_err(req, 0);
+}
+
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
 	(void)ino;
@@ -482,6 +492,7 @@ static const struct fuse_lowlevel_ops operations = {
 	.getattr = op_getattr,
 	.setattr = op_setattr,
 	.open = op_open,
+	.flush = op_flush,
 	.release = op_release,
 	.ioctl = op_ioctl,
 	.read = op_read,

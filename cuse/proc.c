@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What /proc says about a client's thread. proc(5). */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -248,4 +249,28 @@ int proc_vmas(pid_t tid, uint64_t start, uint64_t end, struct vma **out, size_t 
 	*out = list.vmas;
 	*count = list.count;
 	return 0;
+}
+
+bool proc_has_file(pid_t tid, uint64_t inode)
+{
+	char path[64], entry_path[320], wanted[32], seen[32];
+	struct dirent *entry;
+	bool found = false;
+	DIR *folder;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", tid);
+	folder = opendir(path);
+	if (!folder)
+		return false;
+	/* The file's own name, in a mount that has no place: nothing is asked of other file systems. */
+	snprintf(wanted, sizeof(wanted), "/%llu", (unsigned long long)inode);
+	while (!found && (entry = readdir(folder))) {
+		snprintf(entry_path, sizeof(entry_path), "%s/%s", path, entry->d_name);
+		n = readlink(entry_path, seen, sizeof(seen) - 1);
+		seen[n < 0 ? 0 : n] = 0;
+		found = !strcmp(seen, wanted);
+	}
+	closedir(folder);
+	return found;
 }

@@ -26,9 +26,18 @@
 
 #define STOP_TIMEOUT_NS 5000000000ull
 #define PAUSE_NS 20000
+#define CLOSE_TIMEOUT_NS 500000000ull
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct process *processes;
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
 
 /* ---- life ---- */
 
@@ -146,6 +155,59 @@ void process_put(struct process *process)
 	free(process);
 }
 
+/* ---- descriptors that are closed ---- */
+
+void process_closing(struct process *process, uint64_t inode, bool first)
+{
+	uint64_t until = now_ns() + CLOSE_TIMEOUT_NS;
+
+	if (first) {
+		pthread_mutex_lock(&list_lock);
+		process->references++;
+		pthread_mutex_unlock(&list_lock);
+	}
+	pthread_mutex_lock(&process->lock);
+	process->settled.tv_sec = until / 1000000000;
+	process->settled.tv_nsec = until % 1000000000;
+	process->closing_inode = inode;
+	if (first)
+		atomic_fetch_add(&process->closing, 1);
+	pthread_mutex_unlock(&process->lock);
+}
+
+void process_closed(struct process *process)
+{
+	pthread_mutex_lock(&process->lock);
+	atomic_fetch_sub(&process->closing, 1);
+	pthread_cond_broadcast(&process->changed);
+	pthread_mutex_unlock(&process->lock);
+	process_put(process);
+}
+
+void process_settle(struct process *process, pid_t tid)
+{
+	uint64_t inode;
+	int r = 0;
+
+	if (!process || !atomic_load_explicit(&process->closing, memory_order_relaxed))
+		return;
+	pthread_mutex_lock(&process->lock);
+	while (atomic_load(&process->closing) && process->closing_inode && !r) {
+		inode = process->closing_inode;
+		pthread_mutex_unlock(&process->lock);
+		if (proc_has_file(tid, inode))
+			r = EEXIST;
+		pthread_mutex_lock(&process->lock);
+		if (!r && atomic_load(&process->closing))
+			r = pthread_cond_clockwait(&process->changed, &process->lock,
+						   CLOCK_MONOTONIC, &process->settled);
+		/* Until the next close nobody looks again. */
+		if (r && process->closing_inode == inode)
+			process->closing_inode = 0;
+	}
+	pthread_mutex_unlock(&process->lock);
+}
+
 /* ---- requests ---- */
 
 void process_enter(struct request *request)
@@ -235,14 +297,6 @@ struct freezer {
 	} * threads;
 	size_t count, room;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ull + now.tv_nsec;
-}
 
 static bool is_known(const struct freezer *freezer, pid_t tid)
 {

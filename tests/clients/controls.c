@@ -130,8 +130,9 @@ static void stuffed_features(void)
 
 /* ---- hypercalls ---- */
 
-GUEST(hypercall_code, 64, "mov $12, %eax; mov $0x5000, %ebx; mov $2, %ecx; mov $1, %edx\n"
-			  "1: vmcall; out %eax, $0x10; mov $0x5001, %ebx; mov $12, %eax; jmp 1b");
+GUEST(hypercall_code, 64,
+      "mov $12, %eax; mov $0x5000, %ebx; mov $2, %ecx; mov $1, %edx\n"
+      "1: vmcall; out %eax, $0x10; mov $0x5001, %ebx; mov $12, %eax; jmp 1b");
 
 static void map_gpa_range(void)
 {
@@ -161,8 +162,9 @@ static void map_gpa_range(void)
 
 /* ---- emulation failures ---- */
 
-GUEST(fld_code, 64, "mov $0x10000000, %eax; .byte 0xd9, 0x00; hlt\n"
-		    ".org fld_code + 0x80; out %al, $0x13; hlt");
+GUEST(fld_code, 64,
+      "mov $0x10000000, %eax; .byte 0xd9, 0x00; hlt\n"
+      ".org fld_code + 0x80; out %al, $0x13; hlt");
 
 static void expect_failure(struct vcpu *vcpu)
 {
@@ -243,9 +245,10 @@ static void on_alarm(int signal)
 
 static void hlt_in_guest(void)
 {
-	struct itimerval timer = { .it_value.tv_usec = 50000 };
+	struct itimerval timer = { .it_value.tv_usec = 50000, .it_interval.tv_usec = 50000 };
 	struct sigaction action = { .sa_handler = on_alarm };
 	struct kvm_regs regs;
+	unsigned int runs = 0;
 	struct vm vm;
 	struct vcpu vcpu;
 
@@ -257,9 +260,15 @@ static void hlt_in_guest(void)
 	CHECK_EQ(enable(&vm, KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_EXITS_HLT), 0);
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &timer, NULL);
-	CHECK_EQ(vcpu_run(&vcpu), -EINTR);
-	vcpu_get_regs(&vcpu, &regs);
+	/* It may come before the vCPU has got there. */
+	do {
+		CHECK_EQ(vcpu_run(&vcpu), -EINTR);
+		vcpu_get_regs(&vcpu, &regs);
+	} while (regs.rip == GUEST_CODE && ++runs < 10 * time_scale());
 	CHECK_EQ(regs.rip, GUEST_CODE + 1);
+	CHECK_EQ(vcpu_run(&vcpu), -EINTR);
+	timer = (struct itimerval){ 0 };
+	setitimer(ITIMER_REAL, &timer, NULL);
 	/* An NMI ends it. */
 	vm_set_gate(&vm, MODE_LONG, 2, GUEST_CODE + 1);
 	XIOCTL(vcpu.fd, KVM_NMI, 0);
@@ -268,8 +277,9 @@ static void hlt_in_guest(void)
 
 /* ---- what user space does to a string of input ---- */
 
-GUEST(ins_code, 64, "cld; mov $0xa000, %edi; mov $2, %ecx; mov $0x80, %edx; rep insb\n"
-		    "mov %edi, %eax; out %eax, $0x10; mov $1, %ecx; rep insb; hlt");
+GUEST(ins_code, 64,
+      "cld; mov $0xa000, %edi; mov $2, %ecx; mov $0x80, %edx; rep insb\n"
+      "mov %edi, %eax; out %eax, $0x10; mov $1, %ecx; rep insb; hlt");
 
 static void ins_count_changed(void)
 {
@@ -305,8 +315,9 @@ static void boot_id_bounds_ids(void)
 	CHECK_EQ(enable(&vm, KVM_CAP_MAX_VCPU_ID, 9), -EINVAL);
 }
 
-GUEST(platform_code, 64, "mov $0xce, %ecx; rdmsr; out %al, $0x10; hlt\n"
-			 ".org platform_code + 0x80; out %al, $0x13; hlt");
+GUEST(platform_code, 64,
+      "mov $0xce, %ecx; rdmsr; out %al, $0x10; hlt\n"
+      ".org platform_code + 0x80; out %al, $0x13; hlt");
 
 static void platform_info_hidden(void)
 {

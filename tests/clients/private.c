@@ -215,18 +215,33 @@ static void tables_and_code(void)
 	vcpu_expect_out(&p.vcpu, 0x10, 1);
 }
 
-/* The file's last descriptor is closed: its slot keeps existing, without private memory. */
+/*
+ * The file's last descriptor is closed, as often as it takes to find one who is late: its slot keeps
+ * existing, without private memory.
+ */
 static void closed_file(void)
 {
+	struct kvm_create_guest_memfd create = { .size = SLOT_BYTES };
 	struct protected p;
+	unsigned int i;
+	int copy;
 
 	boot(&p);
 	vcpu_set_mode(&p.vcpu, MODE_LONG, GUEST_CODE);
 	CHECK_EQ(set_attributes(&p.vm, SLOT_AT, PAGE, PRIVATE), 0);
-	guest_write(&p.vcpu, SLOT_AT, 1);
-	close(p.file);
-	set_regs(&p.vcpu, SLOT_AT, 1);
-	expect_fault(&p.vcpu, SLOT_AT, KVM_MEMORY_EXIT_FLAG_PRIVATE);
+	for (i = 0; i < 100; i++) {
+		guest_write(&p.vcpu, SLOT_AT, 1);
+		copy = dup(p.file);
+		close(p.file);
+		vcpu_expect_out(&p.vcpu, 0x10, 1);
+		close(copy);
+		expect_fault(&p.vcpu, SLOT_AT, KVM_MEMORY_EXIT_FLAG_PRIVATE);
+		CHECK_EQ(-vm_set_slot(&p.vm, 1, 0, SLOT_AT, 0, NULL), 0);
+		p.file = XIOCTL(p.vm.fd, KVM_CREATE_GUEST_MEMFD, &create);
+		CHECK_EQ(-vm_set_slot2(&p.vm, 1, KVM_MEM_GUEST_MEMFD, SLOT_AT, SLOT_BYTES, p.memory,
+				       p.file, 0),
+			 0);
+	}
 	guest_write(&p.vcpu, SLOT_AT + PAGE, 1);
 	CHECK_EQ(p.memory[PAGE], 1);
 }

@@ -30,6 +30,7 @@ struct kicker {
 	pthread_t target;
 	volatile uint64_t sent_at;
 	volatile bool arrived;
+	volatile bool goes_on; /* until that is false, too */
 	int tries;
 };
 
@@ -168,7 +169,11 @@ static void *kick_twice(void *argument)
 	pthread_kill(kicker->target, SIGUSR1);
 	sleep_ms(50);
 	kicker->sent_at = now_ns();
-	pthread_kill(kicker->target, SIGUSR2);
+	/* Again, if KVM_RUN has not begun yet. */
+	while (!kicker->arrived) {
+		pthread_kill(kicker->target, SIGUSR2);
+		sleep_ms(50);
+	}
 	return NULL;
 }
 
@@ -190,6 +195,7 @@ static void masked(void)
 	pthread_create(&thread, NULL, kick_twice, &kicker);
 	CHECK_EQ(vcpu_run(&vcpu), -EINTR);
 	CHECK(kicker.sent_at && now_ns() >= kicker.sent_at, "the blocked signal ended KVM_RUN");
+	kicker.arrived = true;
 	pthread_join(thread, NULL);
 }
 
@@ -228,7 +234,7 @@ static void *kick_often(void *argument)
 {
 	struct kicker *kicker = argument;
 
-	for (int i = 0; i < kicker->tries; i++) {
+	for (int i = 0; i < kicker->tries || kicker->goes_on; i++) {
 		for (volatile int spin = 0; spin < i * 7 % 5000; spin++)
 			;
 		pthread_kill(kicker->target, SIGUSR1);
@@ -240,7 +246,7 @@ static void *kick_often(void *argument)
 
 static void immediate_by_handler(void)
 {
-	struct kicker kicker = { .target = pthread_self(), .tries = 300 };
+	struct kicker kicker = { .target = pthread_self(), .tries = 300, .goes_on = true };
 	struct sigaction action = { .sa_handler = on_kick };
 	struct vm vm;
 	struct vcpu vcpu;
@@ -256,6 +262,7 @@ static void immediate_by_handler(void)
 		vcpu.run->immediate_exit = 0;
 		returns++;
 	}
+	kicker.goes_on = false;
 	pthread_join(thread, NULL);
 }
 

@@ -78,7 +78,7 @@ static void all(void)
 	struct vm vm;
 	struct vcpu vcpu;
 	uint8_t *memory;
-	uint64_t slots, step = time_scale();
+	uint64_t slots, step = 2 * time_scale() - 1;
 	uint64_t start = cpu_ns();
 
 	boot(&vm, &vcpu);

@@ -5,7 +5,8 @@ Environment:
     FAUXKVM                    the wrapper (default: fauxkvm in FAUXKVM_BUILD or in build/)
     FAUXKVM_ENGINE             passed on as it is
     FAUXKVM_ASSETS             what `assets` made (default: FAUXKVM_BUILD/assets, build/assets)
-    FAUXKVM_E2E_ACCEL          kvm (default), or tcg: QEMU's own, without the wrapper
+    FAUXKVM_E2E_ACCEL          kvm (default): with the wrapper; device: KVM without it, on what
+                               /dev/kvm there is; tcg: QEMU's own
     FAUXKVM_E2E_TIMEOUT_SCALE  multiplies every timeout
     FAUXKVM_E2E_VERBOSE        shows the serial console as it comes
 """
@@ -184,6 +185,7 @@ class Guest:
         self._kvm = accel == "kvm"
         if self._kvm:
             command = [FAUXKVM, "run", "--"] + command
+        if accel in ("kvm", "device"):
             command += ["-accel", "kvm" + (f",kernel-irqchip={irqchip}" if irqchip else "") +
                         (f",{properties}" if properties else "")]
         else:

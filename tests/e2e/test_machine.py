@@ -59,7 +59,7 @@ def boot(flavour="amd64", machine="pc", smp=1, irqchip=None, engine=None):
         e2e.check(abs(int(guest.value("date")) - time.time()) < 60, "the guest's date is wrong")
         clocksource = guest.value("clocksource")
         hypervisor = guest.value("hypervisor")
-        if e2e.ACCEL == "kvm":
+        if e2e.ACCEL != "tcg":
             e2e.check_equal(hypervisor, "KVM", "hypervisor that the guest detects")
             e2e.check(clocksource in ("kvm-clock", "tsc"), f"clocksource is {clocksource}")
         for cpu in range(smp):
