@@ -11,11 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cuse/daemon.h"
 
 #define START_TIMEOUT_S 10
+#define UDEV_PAUSE_NS 10000000
+#define UDEV_TRIES 100
+#define FILE_TIME_STEP_MS 20
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t started = PTHREAD_COND_INITIALIZER;
@@ -146,6 +151,35 @@ static int set_access(const struct daemon_options *options, const char *path)
 	return 0;
 }
 
+static int64_t ms_of(const struct timespec *time)
+{
+	return time->tv_sec * 1000ll + time->tv_nsec / 1000000;
+}
+
+/*
+ * udev gives every new node an access, by its rules. Ours (60-fauxkvmd.rules) has a record made at
+ * the end of that; without it nobody knows when it comes to it.
+ */
+static void wait_for_udev(const char *path, int64_t since_ms)
+{
+	const struct timespec pause = { .tv_nsec = UDEV_PAUSE_NS };
+	struct stat node, record;
+	char record_path[64];
+	unsigned i;
+
+	if (access("/run/udev/control", F_OK) || stat(path, &node))
+		return;
+	snprintf(record_path, sizeof(record_path), "/run/udev/data/c%u:%u", major(node.st_rdev),
+		 minor(node.st_rdev));
+	/* Not that of a device that had the number before. */
+	for (i = 0; i < UDEV_TRIES; i++) {
+		if (!stat(record_path, &record) &&
+		    ms_of(&record.st_mtim) >= since_ms - FILE_TIME_STEP_MS)
+			return;
+		nanosleep(&pause, NULL);
+	}
+}
+
 /*
  * Is there anybody behind the name? Where the kernel's module exists distributions make the node at
  * boot, whether the processor can or not.
@@ -233,8 +267,10 @@ int device_start(const struct daemon_options *options)
 {
 	char path[sizeof(device_path)], fd_path[32];
 	struct fuse_session *session = session_create(options->device_name);
+	struct timespec start;
 	int r;
 
+	clock_gettime(CLOCK_REALTIME, &start);
 	snprintf(path, sizeof(path), "/dev/%s", options->device_name);
 	snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", cuse);
 	if (!session || fuse_session_mount(session, fd_path))
@@ -247,6 +283,7 @@ int device_start(const struct daemon_options *options)
 		LOG(ERROR, "the kernel did not make %s: is the name in use?", path);
 		return r;
 	}
+	wait_for_udev(path, ms_of(&start));
 	r = set_access(options, path);
 	if (!r)
 		strcpy(device_path, path);

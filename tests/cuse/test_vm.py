@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+SOURCE = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 import e2e  # noqa: E402
 
@@ -422,8 +423,58 @@ def unit():
     e2e.check_equal(found["unit"], "ok", "the daemon as a unit")
 
 
+UDEVD = "/lib/systemd/systemd-udevd"
+UDEV = """
+access()
+{
+	ls -l /dev/kvm
+	ls -l /dev/kvm | grep -q "$1"
+}
+%s --daemon
+load cuse
+start_daemon
+access "^crw-rw----.*root *kvm"
+# The rule.
+chgrp 0 /dev/kvm
+chmod 0600 /dev/kvm
+udevadm trigger --action=add /sys/class/cuse/kvm
+udevadm settle
+access "^crw-rw----.*root *kvm"
+udevadm info /dev/kvm | grep "TAGS=.*systemd"
+# What the options say, whenever udev comes to the device.
+for round in 1 2 3; do
+	kill $(cat /run/pid)
+	while [ -e /dev/kvm ]; do
+		sleep 0.1
+	done
+	start_daemon --mode 0666 --group user
+	udevadm settle
+	access "^crw-rw-rw-.*root *user"
+done
+result udev=ok
+"""
+
+
+def udev():
+    if not os.path.exists(UDEVD):
+        print("no udev")
+        sys.exit(77)
+    files = []
+    for path, at in (("/lib/udev/rules.d/50-udev-default.rules", None),
+                     (os.path.join(SOURCE, "cuse/60-fauxkvmd.rules"),
+                      "usr/local/lib/udev/rules.d/60-fauxkvmd.rules"), (UDEVD, None)):
+        with open(path, "rb") as data:
+            files.append((at or path.lstrip("/"), data.read(), 0o755))
+    files += [(name, data, 0o755) for name, data, *_ in programs([UDEVD])
+              if not name.startswith("usr/bin")]
+    with machine(UDEV % UDEVD, [shutil.which("udevadm")], files) as guest:
+        found = guest.finish(200)
+    e2e.check_equal(found["udev"], "ok", "the device with udev")
+
+
 e2e.main({
     "unit": unit,
+    "udev": udev,
     "clients": lambda: clients("client", "clients"),
     "static": lambda: clients("static", "cuse"),
     "life": life,
