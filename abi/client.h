@@ -69,6 +69,12 @@ struct space_ops {
 	int (*pages_create)(struct space *space, struct object *vcpu, size_t count,
 			    uint8_t **pages);
 	void (*pages_destroy)(struct space *space, struct object *vcpu, uint8_t *pages);
+	/*
+	 * The VM has one more guest_memfd (@files), or may come to have @bytes in those: memory that
+	 * is not the client's. 0 or -ENOMEM. And the way back.
+	 */
+	int (*reserve)(struct space *space, unsigned files, uint64_t bytes);
+	void (*release)(struct space *space, unsigned files, uint64_t bytes);
 	/* Nothing of the VM is left. */
 	void (*destroy)(struct space *space);
 };

@@ -4,6 +4,7 @@
  * KVM_SET_MEMORY_ATTRIBUTES2.
  */
 #include <errno.h>
+#include <linux/falloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,26 @@
 static struct guest_memfd_object *guest_memfd_of(struct object *object)
 {
 	return (struct guest_memfd_object *)object;
+}
+
+int guest_memfd_object_reserve(struct guest_memfd_object *object, uint64_t bytes)
+{
+	struct space *space = object->vm->space;
+	uint64_t left;
+	int r = 0;
+
+	if (!space)
+		return 0;
+	pthread_mutex_lock(&object->lock);
+	left = guest_memfd_size(object->file) - object->reserved;
+	if (bytes > left)
+		bytes = left;
+	if (bytes)
+		r = space->ops->reserve(space, 0, bytes);
+	if (!r)
+		object->reserved += bytes;
+	pthread_mutex_unlock(&object->lock);
+	return r;
 }
 
 long ioctl_vm_create_guest_memfd(struct ioctl_call *call)
@@ -29,15 +50,23 @@ long ioctl_vm_create_guest_memfd(struct ioctl_call *call)
 	if (!object)
 		return -ENOMEM;
 	r = guest_memfd_create(args->size, &object->file);
-	if (r) {
-		free(object);
-		return r;
-	}
+	if (r)
+		goto free_object;
+	r = vm->space ? vm->space->ops->reserve(vm->space, 1, 0) : 0;
+	if (r)
+		goto destroy_file;
+	pthread_mutex_init(&object->lock, NULL);
 	object->object.kind = OBJECT_GUEST_MEMFD;
 	atomic_init(&object->object.references, 1);
 	object->vm = vm;
 	object_get(&vm->object);
 	return object_install(call, &object->object);
+
+destroy_file:
+	guest_memfd_destroy(vm->vm->memory, object->file);
+free_object:
+	free(object);
+	return r;
 }
 
 void guest_memfd_object_free(struct guest_memfd_object *object)
@@ -47,6 +76,9 @@ void guest_memfd_object_free(struct guest_memfd_object *object)
 	/* Of a VM that a child of fork() inherited nothing can be torn down, only forgotten. */
 	if (*vm->creator)
 		guest_memfd_destroy(vm->vm->memory, object->file);
+	if (vm->space)
+		vm->space->ops->release(vm->space, 1, object->reserved);
+	pthread_mutex_destroy(&object->lock);
 	free(object);
 	object_put(&vm->object);
 }
@@ -65,9 +97,14 @@ bool object_close_on_exec(const struct object *object)
 int object_fallocate(struct object *object, int mode, off_t offset, off_t bytes)
 {
 	struct guest_memfd_object *file = guest_memfd_of(object);
+	int r = 0;
 
 	if (object->kind != OBJECT_GUEST_MEMFD)
 		return -ENODEV;
+	if (!(mode & FALLOC_FL_PUNCH_HOLE) && bytes > 0)
+		r = guest_memfd_object_reserve(file, bytes);
+	if (r)
+		return r;
 	return guest_memfd_allocate(file->vm->vm->memory, file->file, mode, offset, bytes);
 }
 
@@ -140,8 +177,7 @@ long ioctl_vcpu_pre_fault_memory(struct ioctl_call *call)
 	}
 	slots = memory_slots_get(vcpu->vm->memory);
 	for (; args.size; pages++) {
-		if (pages % PAGES_TO_SIGNAL == 0 &&
-		    call->client->ops->signal_pending(call->client))
+		if (pages % PAGES_TO_SIGNAL == 0 && call->client->ops->signal_pending(call->client))
 			r = -EINTR;
 		else
 			r = memslots_prefault(slots, vcpu->mmu.as, args.gpa);

@@ -109,6 +109,8 @@ struct guest_memfd_object {
 	struct object object;
 	struct vm_object *vm;
 	struct guest_memfd *file;
+	pthread_mutex_t lock; /* of: */
+	uint64_t reserved;    /* bytes on the account of the VM's space, all of the file at most */
 };
 
 struct stats_object {
@@ -255,6 +257,8 @@ long ioctl_vm_set_user_memory_region2(struct ioctl_call *call);
 /* ---- guest_memfd.c ---- */
 long ioctl_vm_create_guest_memfd(struct ioctl_call *call);
 void guest_memfd_object_free(struct guest_memfd_object *object);
+/* @bytes more of it may be used: by the guest through a slot, or by fallocate(). 0 or -ENOMEM. */
+int guest_memfd_object_reserve(struct guest_memfd_object *object, uint64_t bytes);
 long ioctl_vm_set_memory_attributes(struct ioctl_call *call);
 long ioctl_vm_set_memory_attributes2(struct ioctl_call *call);
 long ioctl_guest_memfd_set_attributes(struct ioctl_call *call);

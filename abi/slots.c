@@ -90,6 +90,12 @@ static long set_region(struct ioctl_call *call, const struct kvm_userspace_memor
 
 	if (args->flags & KVM_MEM_GUEST_MEMFD)
 		file = find_file(call, args->guest_memfd, &slot);
+	if (slot.file && args->memory_size) {
+		r = guest_memfd_object_reserve((struct guest_memfd_object *)file,
+					       args->memory_size);
+		if (r)
+			goto put_file;
+	}
 	pthread_mutex_lock(&vm->regions_lock);
 	region = region_of(vm, args->slot);
 	if (args->memory_size && region && region->bytes) {
@@ -110,6 +116,7 @@ static long set_region(struct ioctl_call *call, const struct kvm_userspace_memor
 		region_remove(vm, region);
 out:
 	pthread_mutex_unlock(&vm->regions_lock);
+put_file:
 	if (file)
 		object_put(file);
 	return r;

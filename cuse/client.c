@@ -262,6 +262,27 @@ static void pages_destroy(struct space *space, struct object *vcpu, uint8_t *pag
 	mount_pages_destroy(vcpu, pages);
 }
 
+/* A guest_memfd costs descriptors of ours, which are as many as slots can be. */
+static int reserve(struct space *space, unsigned files, uint64_t bytes)
+{
+	uid_t uid = vm_space(space)->uid;
+	int r = files ? limits_take_window(uid) : 0;
+
+	if (r)
+		return r;
+	r = limits_take_memory(uid, bytes);
+	if (r && files)
+		limits_give_window(uid);
+	return r;
+}
+
+static void release(struct space *space, unsigned files, uint64_t bytes)
+{
+	if (files)
+		limits_give_window(vm_space(space)->uid);
+	limits_give_memory(vm_space(space)->uid, bytes);
+}
+
 static void space_destroy(struct space *space)
 {
 	struct vm_space *s = vm_space(space);
@@ -288,6 +309,8 @@ static const struct space_ops space_ops = {
 	.unmap = unmap,
 	.pages_create = pages_create,
 	.pages_destroy = pages_destroy,
+	.reserve = reserve,
+	.release = release,
 	.destroy = space_destroy,
 };
 

@@ -57,7 +57,7 @@ void confine_thread(void)
 /* clang-format off */
 static const int allowed[] = {
 	/* requests */
-	SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_futex, SYS_kcmp, SYS_pidfd_send_signal,
+	SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_preadv2, SYS_futex, SYS_kcmp, SYS_pidfd_send_signal,
 	SYS_process_vm_readv, SYS_process_vm_writev, SYS_openat, SYS_open, SYS_close, SYS_fstat, SYS_fstatfs,
 	SYS_newfstatat, SYS_stat, SYS_statx, SYS_lseek, SYS_pread64, SYS_pwrite64, SYS_fcntl,
 	SYS_dup, SYS_dup3, SYS_getdents64, SYS_readlink, SYS_access, SYS_faccessat2,

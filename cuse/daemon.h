@@ -89,8 +89,6 @@ struct node;
 struct file {
 	struct object *object;  /* its reference, under file.c's lock; NULL: none yet */
 	struct node *node;      /* of the mount; NULL: not there */
-	uint64_t charged;       /* bytes that fallocate() has taken, under its lock too, on */
-	uid_t uid;              /* this user's account */
 	struct process *closer; /* whose calls wait for the release; NULL: nobody's do */
 };
 
@@ -104,8 +102,6 @@ bool file_was_expected(struct file *file);
 struct file *file_expected_by(pid_t tid);
 /* The client has it: ioctls reach @object, the reference to which is the file's now. Only once. */
 void file_own(struct file *file, struct object *object);
-/* Puts @bytes more, but no more than @most in all, on the account of @uid. */
-int file_charge(struct file *file, uid_t uid, uint64_t bytes, uint64_t most);
 /* One of its descriptors has been closed, which may have been the last; @process is its VM's. */
 void file_closing(struct file *file, struct process *process, uint64_t inode);
 /* The object with a new reference, or NULL. */

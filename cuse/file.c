@@ -97,22 +97,6 @@ struct object *file_object(struct file *file)
 	return object;
 }
 
-int file_charge(struct file *file, uid_t uid, uint64_t bytes, uint64_t most)
-{
-	int r;
-
-	pthread_mutex_lock(&lock);
-	if (!file->charged)
-		file->uid = uid;
-	if (bytes > most - file->charged)
-		bytes = most - file->charged;
-	r = limits_take_memory(file->uid, bytes);
-	if (!r)
-		file->charged += bytes;
-	pthread_mutex_unlock(&lock);
-	return r;
-}
-
 void file_closing(struct file *file, struct process *process, uint64_t inode)
 {
 	bool first;
@@ -137,7 +121,6 @@ void file_destroy(struct file *file)
 		mount_released(file->node);
 	if (object)
 		object_put(object);
-	limits_give_memory(file->uid, file->charged);
 	if (file->closer)
 		process_closed(file->closer);
 	free(file);

@@ -439,16 +439,9 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 {
 	struct file *file = (struct file *)(uintptr_t)info->fh;
 
-	struct stat st;
-	int r = -ENODEV;
-
-	if (file->object)
-		r = node_attributes(ino, &st) ? 0 : -ENOENT;
-	if (!r && !(mode & FALLOC_FL_PUNCH_HOLE) && bytes > 0)
-		r = file_charge(file, fuse_req_ctx(req)->uid, bytes, st.st_size);
-	if (!r)
-		r = object_fallocate(file->object, mode, offset, bytes);
-	fuse_reply_err(req, -r);
+	(void)ino;
+	fuse_reply_err(req, file->object ? -object_fallocate(file->object, mode, offset, bytes) :
+					   ENODEV);
 }
 
 /*

@@ -35,12 +35,16 @@ int eventfd_identity(int fd, uint64_t *identity)
 	return 0;
 }
 
+/* Where a count is full its owner would wait to write. We do not; it stays at its end, or next to it. */
 void eventfd_signal(int fd)
 {
+	struct pollfd poll_fd = { .fd = fd, .events = POLLOUT };
 	const uint64_t one = 1;
 
-	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
+	do {
+		if (poll(&poll_fd, 1, 0) != 1 || !(poll_fd.revents & POLLOUT))
+			return;
+	} while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR);
 }
 
 bool eventfd_consume(int fd)

@@ -89,6 +89,8 @@ static int assign(struct bus *bus, enum bus_kind kind, const struct ioeventfd *n
 	for (unsigned i = at; i < count && old->entry[i].address == new->address; i++)
 		if (collide(&old->entry[i], new))
 			return -EEXIST;
+	if (count == EVENTFDS_MAX)
+		return -ENOSPC;
 	table = malloc(sizeof(*table) + (count + 1) * sizeof(table->entry[0]));
 	if (!table)
 		return -ENOMEM;

@@ -67,6 +67,8 @@ void irqfd_acknowledge(struct irqchip *irqchip, uint32_t gsi)
 static int assign(struct irqchip *irqchip, uint32_t gsi, uint64_t identity, int fd, int resample_fd)
 {
 	struct irqfd *new = calloc(1, sizeof(*new));
+	unsigned count = 0;
+	int error = 0;
 
 	if (!new)
 		return -ENOMEM;
@@ -78,12 +80,16 @@ static int assign(struct irqchip *irqchip, uint32_t gsi, uint64_t identity, int 
 		.resample_fd = resample_fd,
 	};
 	pthread_mutex_lock(&irqchip->irqfd_lock);
-	for (struct irqfd *irqfd = irqchip->irqfds; irqfd; irqfd = irqfd->next) {
-		if (irqfd->identity == identity) {
-			pthread_mutex_unlock(&irqchip->irqfd_lock);
-			free(new);
-			return -EBUSY;
-		}
+	for (struct irqfd *irqfd = irqchip->irqfds; irqfd && !error; irqfd = irqfd->next) {
+		if (irqfd->identity == identity)
+			error = -EBUSY;
+		else if (++count == EVENTFDS_MAX)
+			error = -ENOSPC;
+	}
+	if (error) {
+		pthread_mutex_unlock(&irqchip->irqfd_lock);
+		free(new);
+		return error;
 	}
 	/* A count that is there already makes the watch report at once. */
 	new->watch = events_watch(irqchip->events, fd, irqfd_ready, new);

@@ -126,6 +126,25 @@ static void ioeventfd_pio(void)
 /* After deassigning, stores exit again; the same assignment twice is refused. */
 GUEST(loop_code, 64, "mov $0x10000000, %ebx; 1: movl $1, (%rbx); out %al, $0x80; jmp 1b");
 
+/* Whose count is full already, and who would wait to write to it: the guest does not. */
+GUEST(full_code, 64, "out %eax, $0x10; out %eax, $0x10; hlt");
+
+static void ioeventfd_full(void)
+{
+	uint64_t count = UINT64_MAX - 1;
+	int fd = eventfd(0, EFD_CLOEXEC);
+	struct vcpu vcpu;
+	struct vm vm;
+
+	VM_BOOT(&vm, &vcpu, MODE_LONG, full_code);
+	VM_NEED_CAP(&vm, KVM_CAP_IOEVENTFD);
+	CHECK(write(fd, &count, sizeof(count)) == sizeof(count), "write: %s", strerror(errno));
+	ioeventfd(&vm, fd, 0x10, 4, KVM_IOEVENTFD_FLAG_PIO, 0);
+	vcpu_expect(&vcpu, KVM_EXIT_HLT);
+	CHECK(read(fd, &count, sizeof(count)) == sizeof(count), "read: %s", strerror(errno));
+	CHECK(count >= UINT64_MAX - 1, "count is %#llx", (unsigned long long)count);
+}
+
 static void ioeventfd_deassign(void)
 {
 	struct kvm_ioeventfd io = { .addr = MMIO_BASE, .len = 4 };
@@ -384,6 +403,7 @@ static const struct test_case cases[] = {
 	{ "ioeventfd_any", ioeventfd_any },
 	{ "ioeventfd_datamatch", ioeventfd_datamatch },
 	{ "ioeventfd_pio", ioeventfd_pio },
+	{ "ioeventfd_full", ioeventfd_full },
 	{ "ioeventfd_deassign", ioeventfd_deassign },
 	{ "irqfd", irqfd },
 	{ "irqfd_early", irqfd_early },

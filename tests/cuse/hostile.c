@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -23,6 +24,9 @@
 #include "kvm_client.h"
 #include "on_file.h"
 
+#define EVENTFDS 4096
+#define PART_BYTES (8ull << 30)
+#define PARTS 16 /* twice what on_file lets a user have */
 #define SECRET_ADDRESS ((void *)0x200000000)
 #define SECRET_BYTES 0x200000
 #define SECRET_NAME "secret-of-another-program"
@@ -252,10 +256,65 @@ static void number_of_another(void)
 	CHECK_EQ(WEXITSTATUS(status), 0);
 }
 
+/* ---- the daemon's descriptors and memory ---- */
+
+/* One eventfd, and as many descriptors of the daemon's as it lets itself be talked into. */
+static void many_eventfds(void)
+{
+	struct kvm_ioeventfd io = { .len = 1, .fd = eventfd(0, EFD_NONBLOCK) };
+	struct kvm_irqfd irq = { .gsi = 1 };
+	struct vm vm;
+	int r = 0;
+
+	vm_create_irqchip(&vm);
+	for (io.addr = 0x10000000; !r && io.addr < 0x10000000 + 2 * EVENTFDS; io.addr++)
+		r = ioctl(vm.fd, KVM_IOEVENTFD, &io);
+	CHECK(r == -1 && errno == ENOSPC, "%llu ioeventfds, %s", io.addr - 0x10000000,
+	      strerror(errno));
+	for (io.addr = 0, r = 0; !r && io.addr < 2 * EVENTFDS; io.addr++) {
+		irq.fd = eventfd(0, EFD_NONBLOCK);
+		r = ioctl(vm.fd, KVM_IRQFD, &irq);
+		close(irq.fd);
+	}
+	CHECK(r == -1 && errno == ENOSPC, "%llu irqfds, %s", io.addr, strerror(errno));
+	vm_destroy(&vm);
+}
+
+/* What has been behind a slot counts, until the guest_memfd is closed. */
+static void large_guest_memfd(void)
+{
+	struct kvm_create_guest_memfd args = { .size = 1ull << 40 };
+	struct vm vm = { .kvm = kvm_open() };
+	unsigned int round, parts;
+	int fd, r;
+
+	vm.fd = XIOCTL(vm.kvm, KVM_CREATE_VM, KVM_X86_SW_PROTECTED_VM);
+	VM_NEED_CAP(&vm, KVM_CAP_GUEST_MEMFD);
+	vm.ram = mmap(NULL, PART_BYTES, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		      0);
+	for (round = 0; round < 3; round++) {
+		fd = XIOCTL(vm.fd, KVM_CREATE_GUEST_MEMFD, &args);
+		for (parts = 0, r = 0; !r && parts < PARTS; parts++) {
+			r = vm_set_slot2(&vm, 1, KVM_MEM_GUEST_MEMFD, 0, PART_BYTES, vm.ram, fd,
+					 parts * PART_BYTES);
+			if (!r)
+				CHECK_EQ(vm_set_slot2(&vm, 1, 0, 0, 0, vm.ram, -1, 0), 0);
+		}
+		CHECK_EQ(r, -ENOMEM);
+		CHECK(parts > PARTS / 4, "%u parts", parts);
+		CHECK(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, PART_BYTES) == -1 && errno == ENOMEM,
+		      "fallocate: %s", strerror(errno));
+		close(fd);
+		/* Its release comes by itself. */
+		sleep_ms(50 * time_scale());
+	}
+	close(vm.fd);
+}
+
 static const struct test_case cases[] = {
-	{ "taken_descriptor", taken_descriptor },
-	{ "socket_of_another", socket_of_another },
-	{ "number_of_another", number_of_another },
+	{ "taken_descriptor", taken_descriptor },   { "socket_of_another", socket_of_another },
+	{ "number_of_another", number_of_another }, { "many_eventfds", many_eventfds },
+	{ "large_guest_memfd", large_guest_memfd },
 };
 
 int main(int argc, char **argv)
