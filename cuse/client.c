@@ -23,6 +23,7 @@
 #include "cuse/daemon.h"
 
 #define STOP_TIMEOUT_S 5
+#define VCPU_BYTES (4ull << 20) /* of ours, once it runs */
 
 /* A thread whose next KVM_RUN finds the mask of KVM_SET_SIGNAL_MASK in effect. */
 struct masked {
@@ -252,14 +253,21 @@ static void unmap(struct space *space, uint8_t *hva, uint64_t bytes)
 
 static int pages_create(struct space *space, struct object *vcpu, size_t count, uint8_t **pages)
 {
-	(void)space;
-	return mount_pages_create(vcpu, count, pages);
+	uid_t uid = vm_space(space)->uid;
+	int r = limits_take_memory(uid, VCPU_BYTES);
+
+	if (r)
+		return r;
+	r = mount_pages_create(vcpu, count, pages);
+	if (r)
+		limits_give_memory(uid, VCPU_BYTES);
+	return r;
 }
 
 static void pages_destroy(struct space *space, struct object *vcpu, uint8_t *pages)
 {
-	(void)space;
 	mount_pages_destroy(vcpu, pages);
+	limits_give_memory(vm_space(space)->uid, VCPU_BYTES);
 }
 
 /* A guest_memfd costs descriptors of ours, which are as many as slots can be. */

@@ -374,10 +374,12 @@ void limits_give_request(uid_t uid);
 /* ---- guard.c ---- */
 
 /*
- * Once both connections are there, by the thread that lives as long as the daemon. 0 or negative
- * errno, logged; without a way to cut a connection there is a warning.
+ * By the thread that lives as long as the daemon, before there are others, and before memory is
+ * locked. 0 or negative errno.
  */
 int guard_start(const struct daemon_options *options);
+/* Both connections are there: from now on the daemon's death ends them. */
+void guard_arm(void);
 
 /* ---- confine.c ---- */
 

@@ -8,7 +8,8 @@
  * have been written back, to the daemon. All clients would wait with it.
  *
  * The first thread of the daemon holds a robust mutex, which the kernel gives back at the very
- * beginning of its end, however that comes about.
+ * beginning of its end, however that comes about. The process is made before the daemon locks its
+ * memory: a fork later would take the pages away that must be there (pool.c).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -28,8 +29,10 @@
 
 enum { MOUNT, DEVICE, CONNECTIONS };
 
+static int orders = -1; /* the number of the mount's device, once */
+
 /* Another instance of the file system that is usually at /sys/fs/fuse/connections. */
-static int open_mount(void)
+static int open_mount(unsigned device)
 {
 	char folder[] = "/run/fauxkvmd.XXXXXX", path[64];
 	int fd = -1;
@@ -37,7 +40,7 @@ static int open_mount(void)
 	if (!mkdtemp(folder))
 		return -1;
 	if (!mount("fauxkvm", folder, "fusectl", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)) {
-		snprintf(path, sizeof(path), "%s/%u/abort", folder, minor(mount_device()));
+		snprintf(path, sizeof(path), "%s/%u/abort", folder, device);
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 		umount2(folder, MNT_DETACH);
 	}
@@ -45,11 +48,11 @@ static int open_mount(void)
 	return fd;
 }
 
-static int open_device(const struct daemon_options *options)
+static int open_device(const char *name)
 {
 	char path[160];
 
-	snprintf(path, sizeof(path), "/sys/class/cuse/%s/abort", options->device_name);
+	snprintf(path, sizeof(path), "/sys/class/cuse/%s/abort", name);
 	return open(path, O_WRONLY | O_CLOEXEC);
 }
 
@@ -71,51 +74,61 @@ static pthread_mutex_t *mutex_create(void)
 	return mutex;
 }
 
-/* Has the daemon's memory and descriptors, so it keeps nothing but these. */
-static void __attribute__((noreturn)) guard(pthread_mutex_t *mutex, const int fds[CONNECTIONS])
+static void __attribute__((noreturn))
+guard(const struct daemon_options *options, pthread_mutex_t *mutex, int order)
 {
 	static const struct sigaction ignore = { .sa_handler = SIG_IGN };
-	int i;
+	int fds[CONNECTIONS] = { -1, -1 }, i;
+	unsigned device;
 
 	/* Also when all processes of a service are told to end. */
 	sigaction(SIGTERM, &ignore, NULL);
 	sigaction(SIGINT, &ignore, NULL);
 	sigaction(SIGHUP, &ignore, NULL);
 	prctl(PR_SET_NAME, "fauxkvmd-guard");
-	for (i = 0; i < CONNECTIONS; i++)
-		if (fds[i] < 0)
-			close(i);
-		else
-			dup2(fds[i], i);
-	close_range(CONNECTIONS, ~0u, 0);
+	/* Nobody is to wait for the end of a pipe because of us. */
+	dup2(order, STDIN_FILENO);
+	close(STDOUT_FILENO);
+	close_range(STDERR_FILENO + 1, ~0u, 0);
+	if (read(STDIN_FILENO, &device, sizeof(device)) != sizeof(device))
+		_exit(0);
+	fds[MOUNT] = open_mount(device);
+	if (!options->file)
+		fds[DEVICE] = open_device(options->device_name);
+	if (fds[MOUNT] < 0 || (fds[DEVICE] < 0 && !options->file))
+		LOG(WARN, "if the daemon dies badly its clients may hang: %m");
+	close(STDIN_FILENO);
+	close(STDERR_FILENO);
 	confine_guard();
 	if (pthread_mutex_lock(mutex) != EOWNERDEAD)
 		_exit(1);
 	for (i = 0; i < CONNECTIONS; i++)
-		if (write(i, "1", 1) != 1)
+		if (fds[i] >= 0 && write(fds[i], "1", 1) != 1)
 			continue; /* it has ended by itself */
 	_exit(0);
 }
 
 int guard_start(const struct daemon_options *options)
 {
-	int fds[CONNECTIONS] = { open_mount(), options->file ? -1 : open_device(options) }, i;
-	pthread_mutex_t *mutex;
+	pthread_mutex_t *mutex = mutex_create();
+	int ends[2];
 	pid_t pid;
-	int r = 0;
 
-	if (fds[MOUNT] < 0 || (fds[DEVICE] < 0 && !options->file))
-		LOG(WARN, "if the daemon dies badly its clients may hang: %m");
-	mutex = mutex_create();
-	pid = mutex ? fork() : -1;
+	if (!mutex || pipe2(ends, O_CLOEXEC))
+		return -ENOMEM;
+	pid = fork();
 	if (!pid)
-		guard(mutex, fds);
-	if (pid < 0) {
-		r = -errno;
-		LOG(ERROR, "fork: %m");
-	}
-	for (i = 0; i < CONNECTIONS; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
-	return r;
+		guard(options, mutex, ends[0]);
+	close(ends[0]);
+	orders = ends[1];
+	return pid < 0 ? -errno : 0;
+}
+
+void guard_arm(void)
+{
+	unsigned device = minor(mount_device());
+
+	if (write(orders, &device, sizeof(device)) != sizeof(device))
+		LOG(WARN, "the guard has gone: %m");
+	close(orders);
 }

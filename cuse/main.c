@@ -268,7 +268,7 @@ static int start(const struct daemon_options *options)
 	if (!r && !options->file)
 		r = device_start(options);
 	if (!r)
-		r = guard_start(options);
+		guard_arm();
 	return r;
 }
 
@@ -297,6 +297,10 @@ int main(int argc, char **argv)
 	if (chdir("/"))
 		return 1;
 	raise_limits();
+	if (guard_start(&options)) {
+		LOG(ERROR, "no process can be made: %m");
+		return 1;
+	}
 	lock_program();
 	/* Before any thread is made: none but this one takes them. */
 	sigemptyset(&stop);

@@ -311,10 +311,23 @@ static void large_guest_memfd(void)
 	close(vm.fd);
 }
 
+/* With MAX_MEMORY=64M: a vCPU takes memory of the daemon's, which is the user's in the end. */
+static void many_vcpus(void)
+{
+	struct vm vm;
+	int i, fd = 0;
+
+	vm_create(&vm);
+	for (i = 0; fd >= 0 && i < 64; i++)
+		fd = ioctl(vm.fd, KVM_CREATE_VCPU, i);
+	CHECK(fd == -1 && errno == ENOMEM, "%d vCPUs, %s", i, strerror(errno));
+	CHECK(i > 8, "%d vCPUs", i);
+}
+
 static const struct test_case cases[] = {
 	{ "taken_descriptor", taken_descriptor },   { "socket_of_another", socket_of_another },
 	{ "number_of_another", number_of_another }, { "many_eventfds", many_eventfds },
-	{ "large_guest_memfd", large_guest_memfd },
+	{ "large_guest_memfd", large_guest_memfd }, { "many_vcpus", many_vcpus },
 };
 
 int main(int argc, char **argv)
