@@ -295,8 +295,9 @@ static void space_destroy(struct space *space)
 {
 	struct vm_space *s = vm_space(space);
 
-	limits_give_vm(s->uid);
 	process_put(s->process);
+	/* Last: what may not come to its end is still on the account. */
+	limits_give_vm(s->uid);
 	free(s);
 }
 

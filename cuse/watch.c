@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -163,14 +164,21 @@ static void add_change(struct process *process, uint64_t start, uint64_t end, bo
 	process->changes_end = &change->next;
 }
 
+/* Never waits: whether a read does is the client's to change, if it has the file as well. */
+static bool read_news(int fd, struct uffd_msg *message)
+{
+	struct pollfd news = { .fd = fd, .events = POLLIN };
+
+	return fd >= 0 && poll(&news, 1, 0) == 1 && news.revents == POLLIN &&
+	       read(fd, message, sizeof(*message)) == sizeof(*message);
+}
+
 void watch_collect(struct process *process)
 {
 	struct uffd_msg message;
 	unsigned i;
 
-	for (i = 0; i < EVENTS_MOST && process->watch_fd >= 0 &&
-		    read(process->watch_fd, &message, sizeof(message)) == sizeof(message);
-	     i++) {
+	for (i = 0; i < EVENTS_MOST && read_news(process->watch_fd, &message); i++) {
 		switch (message.event) {
 		case UFFD_EVENT_REMOVE:
 			add_change(process, message.arg.remove.start, message.arg.remove.end, true);
@@ -217,6 +225,17 @@ static void *watch(void *argument)
 	}
 }
 
+/* Or has the client put something else in its place, whose every call may wait? */
+static bool is_userfaultfd(int fd)
+{
+	static const char expected[] = "anon_inode:[userfaultfd]";
+	char path[32], name[sizeof(expected)];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return readlink(path, name, sizeof(name)) == sizeof(expected) - 1 &&
+	       !memcmp(name, expected, sizeof(expected) - 1);
+}
+
 /* A userfaultfd of the caller's address space, which is captured, or negative errno. */
 static int open_userfaultfd(struct request *request)
 {
@@ -232,7 +251,7 @@ static int open_userfaultfd(struct request *request)
 	tracee_call(request->tracee, SYS_close, theirs);
 	if (fd < 0)
 		return fd;
-	if (ioctl(fd, UFFDIO_API, &api)) {
+	if (!is_userfaultfd(fd) || ioctl(fd, UFFDIO_API, &api)) {
 		close(fd);
 		return -ENOSYS;
 	}

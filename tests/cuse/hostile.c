@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -256,6 +257,56 @@ static void number_of_another(void)
 	CHECK_EQ(WEXITSTATUS(status), 0);
 }
 
+/* ---- a userfaultfd of the client's ---- */
+
+#define NEWS_BYTES 0x10000
+
+struct setter {
+	struct vm *vm;
+	uint8_t *memory;
+	int result;
+	atomic_int listener;
+};
+
+static void *set_slot(void *argument)
+{
+	struct setter *setter = argument;
+
+	atomic_store(&setter->listener, filter(SYS_userfaultfd, SECCOMP_RET_USER_NOTIF));
+	setter->result = vm_set_slot(setter->vm, 1, 0, MMIO_BASE, NEWS_BYTES, setter->memory);
+	return NULL;
+}
+
+/*
+ * In place of the one that the daemon has it make, one whose reader waits for news. on_file sees
+ * whether the daemon still has it at the end.
+ */
+static void waiting_userfaultfd(void)
+{
+	int own = syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	struct seccomp_notif_resp answer;
+	struct seccomp_notif call = { 0 };
+	struct setter setter = { 0 };
+	struct vm vm = { .kvm = kvm_open() };
+	pthread_t thread;
+
+	if (own < 0)
+		case_skip("userfaultfd: %s", strerror(errno));
+	vm.fd = XIOCTL(vm.kvm, KVM_CREATE_VM, 0);
+	setter.vm = &vm;
+	setter.memory = pages_alloc(NEWS_BYTES);
+	pthread_create(&thread, NULL, set_slot, &setter);
+	while (!atomic_load(&setter.listener))
+		sleep_ms(1);
+	CHECK(!ioctl(setter.listener, SECCOMP_IOCTL_NOTIF_RECV, &call), "listener: %s",
+	      strerror(errno));
+	answer = (struct seccomp_notif_resp){ .id = call.id, .val = dup(own) };
+	CHECK(!ioctl(setter.listener, SECCOMP_IOCTL_NOTIF_SEND, &answer), "answer: %s",
+	      strerror(errno));
+	pthread_join(thread, NULL);
+	CHECK_EQ(setter.result, 0);
+}
+
 /* ---- the daemon's descriptors and memory ---- */
 
 /* One eventfd, and as many descriptors of the daemon's as it lets itself be talked into. */
@@ -325,9 +376,13 @@ static void many_vcpus(void)
 }
 
 static const struct test_case cases[] = {
-	{ "taken_descriptor", taken_descriptor },   { "socket_of_another", socket_of_another },
-	{ "number_of_another", number_of_another }, { "many_eventfds", many_eventfds },
-	{ "large_guest_memfd", large_guest_memfd }, { "many_vcpus", many_vcpus },
+	{ "taken_descriptor", taken_descriptor },
+	{ "socket_of_another", socket_of_another },
+	{ "number_of_another", number_of_another },
+	{ "waiting_userfaultfd", waiting_userfaultfd },
+	{ "many_eventfds", many_eventfds },
+	{ "large_guest_memfd", large_guest_memfd },
+	{ "many_vcpus", many_vcpus },
 };
 
 int main(int argc, char **argv)
