@@ -42,6 +42,7 @@ enum reg { EAX, EBX, ECX, EDX };
 #define EXT1_EDX                                                                                   \
 	(BIT(11) /* SYSCALL */ | BIT(20) /* NX */ | BIT(26) /* 1 GiB pages */ | BIT(27) /* RDTSCP */ | \
 	 BIT(29) /* LM */)
+#define EXT1_ECX_HOST BIT(1) /* CMP_LEGACY, no instruction: how to read the number of cores */
 #define EXT1_ECX (BIT(0) /* LAHF64 */ | BIT(5) /* ABM: LZCNT */ | BIT(8) /* 3DNOWPREFETCH */)
 /* What AMD repeats of leaf 1 EDX in 0x80000001 EDX. */
 #define EXT1_EDX_REPEATED 0x0183f3ffu
@@ -194,7 +195,7 @@ static void add_extended(struct list *list)
 	host(0x80000001u, 0, h);
 	r[EAX] = h[EAX];
 	r[EBX] = 0;
-	r[ECX] = EXT1_ECX;
+	r[ECX] = EXT1_ECX | (h[ECX] & EXT1_ECX_HOST);
 	r[EDX] = EXT1_EDX | (cpuid_host_is_amd() ? LEAF1_EDX & EXT1_EDX_REPEATED : 0);
 	add(list, 0x80000001u, 0, false, r);
 	for (leaf = 0x80000002u; leaf <= 0x80000006u; leaf++) {

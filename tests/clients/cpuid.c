@@ -5,6 +5,8 @@
  *
  * Faults tell through ports: 0x0d #GP, 0x0e #PF with its error code.
  */
+#include <cpuid.h>
+
 #include "kvm_client.h"
 
 #define ENTRIES_MAX 100
@@ -300,6 +302,19 @@ static void no_entries(void)
 	CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), 7000);
 }
 
+/* Of several cores an AMD processor says so; QEMU wants it for its guests with several. */
+static void several_cores(void)
+{
+	uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+	struct cpuid cpuid;
+	struct vm vm;
+
+	vm_create(&vm);
+	get_supported(&vm, &cpuid);
+	__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx);
+	CHECK_EQ(leaf(&cpuid, 0x80000001, 0)->ecx & 2, ecx & 2);
+}
+
 static const struct test_case cases[] = {
 	{ "maxphyaddr", maxphyaddr },
 	{ "maxphyaddr_cr3", maxphyaddr_cr3 },
@@ -310,5 +325,6 @@ static const struct test_case cases[] = {
 	{ "fixed_after_run", fixed_after_run },
 	{ "ymm_is_state", ymm_is_state },
 	{ "no_entries", no_entries },
+	{ "several_cores", several_cores },
 };
 CASES_MAIN(cases)

@@ -171,8 +171,8 @@ static void inject_bp(void)
 	vm.ram[GUEST_CODE + 0x80] = 0xe6; /* out %al, $0x23 */
 	vm.ram[GUEST_CODE + 0x81] = 0x23;
 	vm_set_gate(&vm, MODE_LONG, 3, GUEST_CODE + 0x80);
-	set_debug(&vcpu,
-		  KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_INJECT_BP, 0, 0);
+	set_debug(&vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_INJECT_BP, 0,
+		  0);
 	vcpu_expect_out(&vcpu, 0x23, 1);
 	XIOCTL(vcpu.fd, KVM_GET_VCPU_EVENTS, &events);
 	events.exception.injected = 1;

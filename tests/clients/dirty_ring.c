@@ -275,10 +275,8 @@ static void full_string(void)
  * Accessed bits alone fill a ring as well: by reads, by fetches, by what the CPU reads for itself.
  * Each pass goes through a page of page tables; all of them lie in the logged slot.
  */
-GUEST(walk_code, 64,
-      "1: mov (%rbx), %eax; add $0x200000, %rbx; dec %rcx; jnz 1b; out %al, $0x10");
-GUEST(fetch_code, 64,
-      "add $0x200000, %rbx; dec %rcx; jz 1f; jmp *%rbx; 1: out %al, $0x10");
+GUEST(walk_code, 64, "1: mov (%rbx), %eax; add $0x200000, %rbx; dec %rcx; jnz 1b; out %al, $0x10");
+GUEST(fetch_code, 64, "add $0x200000, %rbx; dec %rcx; jz 1f; jmp *%rbx; 1: out %al, $0x10");
 GUEST(system_code, 64,
       "movw $0x7f, 0xa000; mov $0x10, %edx\n"
       "1: mov %rbx, 0xa002; lgdt 0xa000; mov %edx, %fs; add $0x200000, %rbx; dec %rcx; jnz 1b\n"

@@ -145,7 +145,8 @@ static void *runner(void *vcpu)
 
 static void boot(void)
 {
-	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL, .args[0] = RING_BYTES };
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL,
+				      .args[0] = RING_BYTES };
 	uint64_t *directory, *table;
 
 	vm_create(&vm);
@@ -210,8 +211,8 @@ static void migrate(void)
 	copy_dirty();
 	for (unsigned int i = 0; i < SLOTS; i++)
 		for (unsigned int page = 0; page < slots[i].pages; page++)
-			lost += !!memcmp(slots[i].copy + page * PAGE,
-					 slots[i].memory + page * PAGE, PAGE);
+			lost += !!memcmp(slots[i].copy + page * PAGE, slots[i].memory + page * PAGE,
+					 PAGE);
 	CHECK(!lost, "%u pages are not what was copied last", lost);
 }
 

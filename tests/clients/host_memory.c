@@ -400,6 +400,7 @@ static const struct test_case cases[] = {
 	{ "no_stack", no_stack },
 	{ "alias", alias },
 	{ "poisoned", poisoned },
-	{ "while_running", while_running }, { "once", once },
+	{ "while_running", while_running },
+	{ "once", once },
 };
 CASES_MAIN(cases)

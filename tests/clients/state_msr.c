@@ -379,7 +379,8 @@ static void set_tsc_khz_keeps_the_offset(void)
 		bool scales;                     /* 0.01 % is as good as none */
 	} rows[] = { { 1, 2, true }, { 3, 1, true }, { 10001, 10000, false } };
 	uint64_t offset = 12345, khz, other, now, host;
-	struct kvm_device_attr attr = { .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET,
+	struct kvm_device_attr attr = { .group = KVM_VCPU_TSC_CTRL,
+					.attr = KVM_VCPU_TSC_OFFSET,
 					.addr = (uintptr_t)&offset };
 	struct vm vm;
 	struct vcpu vcpu;

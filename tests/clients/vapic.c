@@ -155,10 +155,8 @@ static void halt_poll(void)
 }
 
 static const struct test_case cases[] = {
-	{ "tpr_reporting", tpr_reporting },
-	{ "vapic_page", vapic_page },
-	{ "vapic_address", vapic_address },
-	{ "bus_cycles", bus_cycles },
+	{ "tpr_reporting", tpr_reporting }, { "vapic_page", vapic_page },
+	{ "vapic_address", vapic_address }, { "bus_cycles", bus_cycles },
 	{ "halt_poll", halt_poll },
 };
 CASES_MAIN(cases)

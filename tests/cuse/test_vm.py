@@ -255,7 +255,8 @@ for round in $(seq 13); do
 		setsid su user -c "exec $client" >/dev/null 2>&1 &
 		pid=$!
 		usleep $(($(random) * 12))
-		kill -9 -$pid
+		# It may not be a group of its own yet.
+		kill -9 -$pid || kill -9 $pid
 		wait $pid || true
 		kills=$((kills + 1))
 	done
