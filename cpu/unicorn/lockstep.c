@@ -145,35 +145,37 @@ static void look_for_torn(struct lockstep *lockstep, struct vcpu *vcpu)
 
 /* ---- memory ---- */
 
-static void take_back(struct lockstep *lockstep, bool first)
+/*
+ * What Unicorn has left. False: somebody else has written what it read, or has taken a page away.
+ * Nothing has been changed then.
+ */
+static bool save(struct lockstep *lockstep)
 {
 	for (unsigned i = 0; i < lockstep->pages; i++) {
 		struct page *page = &lockstep->page[i];
 
-		if (first)
-			memcpy(page->after, page->host, GUEST_PAGE_SIZE);
-		if (page->written)
-			memcpy(page->host, page->before, GUEST_PAGE_SIZE);
+		if (guard_copy_from(page->after, page->host, GUEST_PAGE_SIZE) ||
+		    (!page->written && memcmp(page->after, page->before, GUEST_PAGE_SIZE)))
+			return false;
 	}
+	return true;
 }
 
-/* Did somebody else write what Unicorn read? */
-static bool raced(const struct lockstep *lockstep)
+/* A page that is gone by now has nothing that could be lost. */
+static void take_back(struct lockstep *lockstep)
 {
-	for (unsigned i = 0; i < lockstep->pages; i++) {
-		const struct page *page = &lockstep->page[i];
-
-		if (!page->written && memcmp(page->host, page->before, GUEST_PAGE_SIZE))
-			return true;
-	}
-	return false;
+	for (unsigned i = 0; i < lockstep->pages; i++)
+		if (lockstep->page[i].written)
+			guard_copy_to(lockstep->page[i].host, lockstep->page[i].before,
+				      GUEST_PAGE_SIZE);
 }
 
 static void bring_back(struct lockstep *lockstep)
 {
 	for (unsigned i = 0; i < lockstep->pages; i++)
 		if (lockstep->page[i].written)
-			memcpy(lockstep->page[i].host, lockstep->page[i].after, GUEST_PAGE_SIZE);
+			guard_copy_to(lockstep->page[i].host, lockstep->page[i].after,
+				      GUEST_PAGE_SIZE);
 }
 
 /*
@@ -404,7 +406,8 @@ static void unicorn_step(struct lockstep *lockstep, struct side *side, uint64_t 
 	uc_ctl_flush_tb(side->uc);
 	side_run(side);
 	lockstep->after = vcpu->state;
-	take_back(lockstep, true);
+	save(lockstep);
+	take_back(lockstep);
 	vcpu->state = state;
 }
 
@@ -422,11 +425,11 @@ static bool first_difference(struct lockstep *lockstep, struct side *side, uint6
 	if (!path)
 		return false;
 	vcpu->interp = lockstep->interp;
-	take_back(lockstep, false);
+	take_back(lockstep);
 	vcpu->state = lockstep->before;
 	count = record_path(lockstep, vcpu, path, count);
 	path[count] = vcpu->state.rip;
-	take_back(lockstep, false);
+	take_back(lockstep);
 	vcpu->state = lockstep->before;
 	for (i = 0; i < count && !found; i++) {
 		unsigned touched = 0;
@@ -518,13 +521,13 @@ bool lockstep_run(struct lockstep *lockstep, struct side *side)
 	stopped = side_run(side);
 	start = __rdtsc() - start;
 	/* With a host page missing, or the ring full, the interpreter would not come as far. */
-	if (side->broken || raced(lockstep) || dirty_ring_full(&vcpu->ring)) {
+	if (side->broken || !save(lockstep) || dirty_ring_full(&vcpu->ring)) {
 		lockstep->raced++;
 		return stopped;
 	}
 	lockstep->after = vcpu->state;
 	look_for_torn(lockstep, vcpu);
-	take_back(lockstep, true);
+	take_back(lockstep);
 	vcpu->state = lockstep->before;
 	if (check(lockstep, side, start * STEPS_A_CYCLE + STEPS_MORE)) {
 		lockstep->insns += lockstep->steps;

@@ -22,19 +22,80 @@ void check_exit_request_x86_64(void *context)
 
 int __real_cpu_exec_x86_64(void *unicorn, void *cpu);
 int __wrap_cpu_exec_x86_64(void *unicorn, void *cpu);
-bool cpu_restore_state_x86_64(void *cpu, uintptr_t host_pc, bool leaves);
+bool cpu_restore_state_x86_64(void *cpu, uintptr_t return_address, bool leaves);
 bool unicorn_restore_state(uintptr_t host_pc);
 
 /* Unicorn takes addresses to be those that calls return to. */
 #define RETURN_ADDRESS 2
 
 static __thread void *running;
+/* Where in translated code, while a load or store is made by Unicorn's own C; else 0. */
+static __thread uintptr_t called_from;
 
 int __wrap_cpu_exec_x86_64(void *unicorn, void *cpu)
 {
 	running = cpu;
+	called_from = 0;
 	return __real_cpu_exec_x86_64(unicorn, cpu);
 }
+
+/* Loads and stores of pages that Unicorn's TLB does not have; it does them after the look-up. */
+
+#define LOAD(name)                                                                                 \
+	uint64_t __real_##name(void *env, uint64_t address, uint32_t how, uintptr_t from);         \
+	uint64_t __wrap_##name(void *env, uint64_t address, uint32_t how, uintptr_t from);         \
+	uint64_t __wrap_##name(void *env, uint64_t address, uint32_t how, uintptr_t from)          \
+	{                                                                                          \
+		uint64_t value;                                                                    \
+                                                                                                   \
+		called_from = from;                                                                \
+		value = __real_##name(env, address, how, from);                                    \
+		called_from = 0;                                                                   \
+		return value;                                                                      \
+	}
+#define STORE(name)                                                                                \
+	void __real_##name(void *env, uint64_t address, uint64_t value, uint32_t how,              \
+			   uintptr_t from);                                                        \
+	void __wrap_##name(void *env, uint64_t address, uint64_t value, uint32_t how,              \
+			   uintptr_t from);                                                        \
+	void __wrap_##name(void *env, uint64_t address, uint64_t value, uint32_t how,              \
+			   uintptr_t from)                                                         \
+	{                                                                                          \
+		called_from = from;                                                                \
+		__real_##name(env, address, value, how, from);                                     \
+		called_from = 0;                                                                   \
+	}
+
+LOAD(helper_ret_ldub_mmu_x86_64)
+LOAD(helper_le_lduw_mmu_x86_64)
+LOAD(helper_le_ldul_mmu_x86_64)
+LOAD(helper_le_ldq_mmu_x86_64)
+LOAD(helper_be_lduw_mmu_x86_64)
+LOAD(helper_be_ldul_mmu_x86_64)
+LOAD(helper_be_ldq_mmu_x86_64)
+STORE(helper_ret_stb_mmu_x86_64)
+STORE(helper_le_stw_mmu_x86_64)
+STORE(helper_le_stl_mmu_x86_64)
+STORE(helper_le_stq_mmu_x86_64)
+STORE(helper_be_stw_mmu_x86_64)
+STORE(helper_be_stl_mmu_x86_64)
+STORE(helper_be_stq_mmu_x86_64)
+
+/* They do not return when the guest is to have a fault. */
+
+#define LEAVE(name)                                                                                \
+	_Noreturn void __real_##name(void *cpu, uintptr_t from);                                   \
+	_Noreturn void __wrap_##name(void *cpu, uintptr_t from);                                   \
+	_Noreturn void __wrap_##name(void *cpu, uintptr_t from)                                    \
+	{                                                                                          \
+		called_from = 0;                                                                   \
+		__real_##name(cpu, from);                                                          \
+	}
+
+LEAVE(cpu_loop_exit_x86_64)
+LEAVE(cpu_loop_exit_noexc_x86_64)
+LEAVE(cpu_loop_exit_restore_x86_64)
+LEAVE(cpu_loop_exit_atomic_x86_64)
 
 /*
  * General registers are in their places whenever code touches memory. RIP and what the flags are to
@@ -42,5 +103,9 @@ int __wrap_cpu_exec_x86_64(void *unicorn, void *cpu)
  */
 bool unicorn_restore_state(uintptr_t host_pc)
 {
-	return cpu_restore_state_x86_64(running, host_pc + RETURN_ADDRESS, true);
+	const uintptr_t from = called_from;
+
+	called_from = 0;
+	return cpu_restore_state_x86_64(running, host_pc + RETURN_ADDRESS, true) ||
+	       (from && cpu_restore_state_x86_64(running, from, true));
 }
