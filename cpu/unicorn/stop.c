@@ -28,9 +28,12 @@ bool unicorn_restore_state(uintptr_t host_pc);
 /* Unicorn takes addresses to be those that calls return to. */
 #define RETURN_ADDRESS 2
 
-static __thread void *running;
+/* As util/guard.h has it: no call to find them. */
+#define THREAD static __thread __attribute__((tls_model("initial-exec")))
+
+THREAD void *running;
 /* Where in translated code, while a load or store is made by Unicorn's own C; else 0. */
-static __thread uintptr_t called_from;
+THREAD uintptr_t called_from;
 
 int __wrap_cpu_exec_x86_64(void *unicorn, void *cpu)
 {
