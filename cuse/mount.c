@@ -39,7 +39,7 @@ struct node {
 	unsigned references;
 	struct object *vcpu; /* whose pages these are; NULL: none */
 	struct file *file;   /* the client's */
-	int memfd;           /* what the file stands for, as long as it is open; -1: nothing */
+	off_t size;          /* as fstat() says, which never changes */
 	size_t bytes;        /* of pages */
 };
 
@@ -79,8 +79,7 @@ static struct node *node_create(struct object *vcpu, size_t bytes)
 		return NULL;
 	node->references = 1;
 	node->vcpu = vcpu;
-	node->memfd = -1;
-	node->bytes = bytes;
+	node->size = node->bytes = bytes;
 	pthread_mutex_lock(&lock);
 	node->ino = next_ino++ | (bytes ? PAGES_INO : 0);
 	node->next = *bucket_of(node->ino);
@@ -145,13 +144,15 @@ static int open_node(struct node *node, struct file *file)
 int mount_open(struct file *file)
 {
 	struct object *object = file->object;
+	struct stat memory;
 	struct node *node;
 	int fd;
 
 	node = object->kind == OBJECT_VCPU ? node_of_vcpu(object) : node_create(NULL, 0);
 	if (!node)
 		return -ENOMEM;
-	node->memfd = object_file(object);
+	if (object_file(object) >= 0 && !fstat(object_file(object), &memory))
+		node->size = memory.st_size;
 	fd = open_node(node, file);
 	if (fd < 0)
 		return fd;
@@ -230,7 +231,6 @@ void mount_pages_destroy(struct object *vcpu, uint8_t *pages)
 
 static bool node_attributes(fuse_ino_t ino, struct stat *st)
 {
-	struct stat memory;
 	struct node *node;
 
 	memset(st, 0, sizeof(*st));
@@ -250,8 +250,7 @@ static bool node_attributes(fuse_ino_t ino, struct stat *st)
 	pthread_mutex_lock(&lock);
 	node = find(ino);
 	if (node)
-		st->st_size = node->memfd >= 0 && !fstat(node->memfd, &memory) ? memory.st_size :
-										 (off_t)node->bytes;
+		st->st_size = node->size;
 	pthread_mutex_unlock(&lock);
 	return node;
 }
@@ -309,7 +308,6 @@ void mount_released(struct node *node)
 {
 	pthread_mutex_lock(&lock);
 	node->file = NULL;
-	node->memfd = -1;
 	pthread_mutex_unlock(&lock);
 	node_put(node);
 }
