@@ -326,8 +326,8 @@ static int create_empty(const char *name, int flags)
 			     MFD_ALLOW_SEALING | (flags & O_CLOEXEC ? MFD_CLOEXEC : 0), 0, 0, 0, 0);
 
 	if (fd >= 0)
-		kernel_call(SYS_fcntl, fd, F_ADD_SEALS,
-			    F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL, 0, 0, 0);
+		kernel_call(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL,
+			    0, 0, 0);
 	return fd;
 }
 

@@ -115,8 +115,7 @@ int kvm_open(int flags)
 
 /*
  * @fd is libc's answer to an open that creates nothing, and errno was @saved before: ours instead if
- * it was of /dev/kvm, which the machine may have or not. An open of the machine's has no effects
- * that closing leaves.
+ * it was of /dev/kvm.
  */
 static int opened(int directory, const char *path, int flags, int fd, int saved)
 {
@@ -127,14 +126,20 @@ static int opened(int directory, const char *path, int flags, int fd, int saved)
 	return preload_answer(kvm_open(flags), saved);
 }
 
+static bool look_first(int flags)
+{
+	return flags & O_CREAT || !path_may_be_opened();
+}
+
 int open_at(int directory, const char *path, int flags, mode_t mode)
 {
 	int saved = errno, fd;
+	bool first = look_first(flags);
 
-	if ((flags & O_CREAT) && path_is_kvm(directory, path, NOT_ASKED))
+	if (first && path_is_kvm(directory, path, NOT_ASKED))
 		return preload_answer(kvm_open(flags), saved);
 	fd = real()->openat(directory, path, flags, mode);
-	return flags & O_CREAT ? fd : opened(directory, path, flags, fd, saved);
+	return first ? fd : opened(directory, path, flags, fd, saved);
 }
 
 /* ---- open() and its relatives ---- */
@@ -179,9 +184,9 @@ EXPORT int openat64(int directory, const char *path, int flags, ...)
 
 EXPORT int __open_2(const char *path, int flags)
 {
-	int saved = errno;
-
-	return opened(AT_FDCWD, path, flags, real()->__open_2(path, flags), saved);
+	if (!NEEDS_MODE(flags))
+		return open_at(AT_FDCWD, path, flags, 0);
+	return real()->__open_2(path, flags);
 }
 
 int __open64_2(const char *path, int flags);
@@ -193,9 +198,9 @@ EXPORT int __open64_2(const char *path, int flags)
 
 EXPORT int __openat_2(int directory, const char *path, int flags)
 {
-	int saved = errno;
-
-	return opened(directory, path, flags, real()->__openat_2(directory, path, flags), saved);
+	if (!NEEDS_MODE(flags))
+		return open_at(directory, path, flags, 0);
+	return real()->__openat_2(directory, path, flags);
 }
 
 int __openat64_2(int directory, const char *path, int flags);
@@ -221,10 +226,10 @@ EXPORT int openat2(int directory, const char *path, const struct open_how *how, 
 {
 	int saved = errno;
 	struct open_how copy;
-	bool known = read_how(how, size, &copy), creates = known && (copy.flags & O_CREAT);
+	bool known = read_how(how, size, &copy), first = known && look_first(copy.flags);
 	long answer = NOT_ASKED;
 
-	if (!creates)
+	if (!first)
 		answer = kernel_call(SYS_openat2, directory, (unsigned long)path,
 				     (unsigned long)how, size, 0, 0);
 	if (known && path_resolves_to_kvm(directory, path, copy.resolve, answer)) {
@@ -235,7 +240,7 @@ EXPORT int openat2(int directory, const char *path, const struct open_how *how, 
 		return answer == -EFAULT ? preload_answer(kvm_open(copy.flags), saved) :
 					   preload_result(answer);
 	}
-	if (creates)
+	if (first)
 		answer = kernel_call(SYS_openat2, directory, (unsigned long)path,
 				     (unsigned long)how, size, 0, 0);
 	return preload_result(answer);
@@ -262,13 +267,13 @@ static FILE *fopen_kvm(const char *mode)
 
 EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
 {
-	bool creates = *mode != 'r';
+	bool first = *mode != 'r' || !path_may_be_opened();
 	FILE *file;
 
-	if (creates && path_is_kvm(AT_FDCWD, path, NOT_ASKED))
+	if (first && path_is_kvm(AT_FDCWD, path, NOT_ASKED))
 		return fopen_kvm(mode);
 	file = real()->fopen(path, mode);
-	if (creates || !path_is_kvm(AT_FDCWD, path, file ? 0 : -errno))
+	if (first || !path_is_kvm(AT_FDCWD, path, file ? 0 : -errno))
 		return file;
 	if (file)
 		real()->fclose(file);

@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <linux/openat2.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "preload/preload.h"
 #include "preload/real.h"
@@ -53,6 +54,20 @@ static size_t path_length(const char *path, bool seen)
 		seen = false;
 	}
 	return 0;
+}
+
+/* ---- the machine's own ---- */
+
+static bool device_exists;
+
+static void __attribute__((constructor)) look_for_device(void)
+{
+	device_exists = !kernel_call(SYS_access, (unsigned long)"/dev/" NAME, F_OK, 0, 0, 0, 0);
+}
+
+bool path_may_be_opened(void)
+{
+	return !device_exists;
 }
 
 /* ---- what it names ---- */

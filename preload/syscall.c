@@ -174,14 +174,15 @@ static bool is_path_call(long number, const unsigned long a[6], struct path_call
 
 static long call_with_path(const struct path_call *call, long number, const unsigned long a[6])
 {
-	long answer = call->creates ? NOT_ASKED : ask(number, a);
+	bool first = call->creates || (call->opens && !path_may_be_opened());
+	long answer = first ? NOT_ASKED : ask(number, a);
 
 	if (path_is_kvm(call->directory, call->path, answer) || fds_known(call->directory)) {
 		if (answer >= 0 && call->opens)
 			kernel_call(SYS_close, answer, 0, 0, 0, 0, 0);
 		return interposed(number, a);
 	}
-	return preload_result(call->creates ? ask(number, a) : answer);
+	return preload_result(first ? ask(number, a) : answer);
 }
 
 EXPORT long syscall(long number, ...)

@@ -338,9 +338,25 @@ static void install(struct sock_filter *code, unsigned short length)
 	CHECK(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
 }
 
-/* The calls about paths return with @allowed, those behind them are left, others kill. */
+/* Without what the preload does. */
+static bool machine_has_kvm(void)
+{
+	long result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "0"(SYS_access), "D"("/dev/kvm"), "S"(F_OK)
+			 : "rcx", "r11", "memory");
+	return !result;
+}
+
+/*
+ * The calls about paths return with @allowed, those behind them are left, others kill: so does the
+ * one that asks for memory, unless the machine has a device that must not be opened.
+ */
 static void filter(uint32_t allowed)
 {
+	const bool asks = allowed != SECCOMP_RET_ALLOW || machine_has_kvm();
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		ALLOW(SYS_openat),
@@ -348,8 +364,7 @@ static void filter(uint32_t allowed)
 		ALLOW(SYS_access),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close, 3, 0),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 2, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
-			 allowed == SECCOMP_RET_ALLOW ? SYS_close : SYS_rt_sigprocmask, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, asks ? SYS_rt_sigprocmask : SYS_close, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
@@ -389,6 +404,7 @@ static void old_calls(int argument)
 		ALLOW(SYS_access),
 		ALLOW(SYS_close),
 		ALLOW(SYS_exit_group),
+		ALLOW(machine_has_kvm() ? SYS_rt_sigprocmask : SYS_close),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 	};
 	long fd;
