@@ -18,18 +18,18 @@ static atomic_bool over;
 static atomic_ulong runs, syncs, made;
 
 static pthread_barrier_t turn;
+static bool last; /* written by one of them between two turns */
 
 /* All at once, and then none: the daemon needs threads, and then it does not. */
 static void *run(void *argument)
 {
 	struct vcpu *vcpu = argument;
-	bool stop;
 
 	for (;;) {
+		if (pthread_barrier_wait(&turn) == PTHREAD_BARRIER_SERIAL_THREAD)
+			last = over;
 		pthread_barrier_wait(&turn);
-		stop = over;
-		pthread_barrier_wait(&turn);
-		if (stop)
+		if (last)
 			return NULL;
 		vcpu_expect_out(vcpu, 0x10, 1);
 		runs++;
