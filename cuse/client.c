@@ -326,28 +326,22 @@ static const struct space_ops space_ops = {
 static int space_create(struct client *client, struct space **out)
 {
 	struct request *request = request_of(client);
-	struct vm_space *space = calloc(1, sizeof(*space));
+	struct vm_space *space = request->process ? calloc(1, sizeof(*space)) : NULL;
 	int r;
 
 	if (!space)
 		return -ENOMEM;
 	space->uid = request->uid;
 	r = limits_take_vm(space->uid);
-	if (r)
-		goto free_space;
-	r = process_get(request->tid, request->uid, &space->process);
-	if (r)
-		goto give_vm;
+	if (r) {
+		free(space);
+		return r;
+	}
+	space->process = process_ref(request->process);
 	space->space.ops = &space_ops;
 	space->space.pid = space->process->pid;
 	*out = &space->space;
 	return 0;
-
-give_vm:
-	limits_give_vm(space->uid);
-free_space:
-	free(space);
-	return r;
 }
 
 /* ---- the end ---- */
@@ -509,11 +503,11 @@ void client_ioctl(fuse_req_t fuse, struct object *object, unsigned number, unsig
 	call_begins(&request);
 	if (space && process_is(vm_space(space)->process, request.tid))
 		request.process = vm_space(space)->process;
-	/* To be given a descriptor while the process may have other VMs, whose calls stop threads. */
-	if (object->kind == OBJECT_SYSTEM && number == KVM_CREATE_VM)
+	/* The new VM's, which may have others, whose calls stop threads. */
+	if (object->kind == OBJECT_SYSTEM && number == KVM_CREATE_VM) {
 		process_get(request.tid, request.uid, &created_in);
-	if (created_in)
 		request.process = created_in;
+	}
 	process_enter(&request);
 	process_settle(request.process, request.tid);
 	if (run && request.process)

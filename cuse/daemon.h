@@ -100,7 +100,10 @@ void file_expect(struct file *file);
 bool file_was_expected(struct file *file);
 /* The file that the thread @tid of ours expects, or NULL. */
 struct file *file_expected_by(pid_t tid);
-/* The client has it: ioctls reach @object, the reference to which is the file's now. Only once. */
+/*
+ * The client has it: ioctls reach @object, the reference to which is the file's now. Only once. NULL:
+ * until then they reach nothing.
+ */
 void file_own(struct file *file, struct object *object);
 /* One of its descriptors has been closed, which may have been the last; @process is its VM's. */
 void file_closing(struct file *file, struct process *process, uint64_t inode);
@@ -214,9 +217,13 @@ struct request {
 	struct tracee *tracee; /* has been answered and is stopped; NULL: still waits */
 };
 
-/* The process of @tid, which waits for us, with a reference; made if it is not known yet. 0 or
- * negative errno. */
+/*
+ * The process of @tid, which waits for us, with a reference; made if it is not known yet. 0 or
+ * negative errno, and NULL.
+ */
 int process_get(pid_t tid, uid_t uid, struct process **process);
+/* One reference more. */
+struct process *process_ref(struct process *process);
 void process_put(struct process *process);
 /* Is it the address space of @tid? */
 bool process_is(const struct process *process, pid_t tid);

@@ -73,16 +73,11 @@ struct file *file_expected_by(pid_t tid)
 	return file;
 }
 
-static void set_object(struct file *file, struct object *object)
+void file_own(struct file *file, struct object *object)
 {
 	pthread_mutex_lock(&lock);
 	file->object = object;
 	pthread_mutex_unlock(&lock);
-}
-
-void file_own(struct file *file, struct object *object)
-{
-	set_object(file, object);
 }
 
 struct object *file_object(struct file *file)
@@ -142,7 +137,7 @@ int file_open(struct object *object, struct file **out)
 		free(file);
 		return fd;
 	}
-	set_object(file, NULL);
+	file_own(file, NULL);
 	*out = file;
 	return fd;
 }

@@ -133,6 +133,14 @@ int process_get(pid_t tid, uid_t uid, struct process **out)
 	return process ? 0 : -ENOMEM;
 }
 
+struct process *process_ref(struct process *process)
+{
+	pthread_mutex_lock(&list_lock);
+	process->references++;
+	pthread_mutex_unlock(&list_lock);
+	return process;
+}
+
 void process_put(struct process *process)
 {
 	struct process **at;
@@ -161,11 +169,8 @@ void process_closing(struct process *process, uint64_t inode, bool first)
 {
 	uint64_t until = now_ns() + CLOSE_TIMEOUT_NS;
 
-	if (first) {
-		pthread_mutex_lock(&list_lock);
-		process->references++;
-		pthread_mutex_unlock(&list_lock);
-	}
+	if (first)
+		process_ref(process);
 	pthread_mutex_lock(&process->lock);
 	process->settled.tv_sec = until / 1000000000;
 	process->settled.tv_nsec = until % 1000000000;

@@ -126,15 +126,10 @@ static int opened(int directory, const char *path, int flags, int fd, int saved)
 	return preload_answer(kvm_open(flags), saved);
 }
 
-static bool look_first(int flags)
-{
-	return flags & O_CREAT || !path_may_be_opened();
-}
-
 int open_at(int directory, const char *path, int flags, mode_t mode)
 {
 	int saved = errno, fd;
-	bool first = look_first(flags);
+	bool first = path_comes_first(flags);
 
 	if (first && path_is_kvm(directory, path, NOT_ASKED))
 		return preload_answer(kvm_open(flags), saved);
@@ -226,7 +221,7 @@ EXPORT int openat2(int directory, const char *path, const struct open_how *how, 
 {
 	int saved = errno;
 	struct open_how copy;
-	bool known = read_how(how, size, &copy), first = known && look_first(copy.flags);
+	bool known = read_how(how, size, &copy), first = known && path_comes_first(copy.flags);
 	long answer = NOT_ASKED;
 
 	if (!first)
@@ -267,7 +262,7 @@ static FILE *fopen_kvm(const char *mode)
 
 EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
 {
-	bool first = *mode != 'r' || !path_may_be_opened();
+	bool first = path_comes_first(*mode == 'r' ? 0 : O_CREAT);
 	FILE *file;
 
 	if (first && path_is_kvm(AT_FDCWD, path, NOT_ASKED))

@@ -65,9 +65,9 @@ static void __attribute__((constructor)) look_for_device(void)
 	device_exists = !kernel_call(SYS_access, (unsigned long)"/dev/" NAME, F_OK, 0, 0, 0, 0);
 }
 
-bool path_may_be_opened(void)
+bool path_comes_first(int flags)
 {
-	return !device_exists;
+	return flags & O_CREAT || device_exists;
 }
 
 /* ---- what it names ---- */

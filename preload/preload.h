@@ -112,14 +112,14 @@ bool memory_readable(const void *address);
  * Calls that would change something if there is no such file cannot be made first: NOT_ASKED.
  */
 #define NOT_ASKED (-4096)
-/*
- * May any path be opened, to be closed again if it was /dev/kvm? Not where the machine has a device
- * of that name: it is to play no part.
- */
-bool path_may_be_opened(void);
 bool path_is_kvm(int directory, const char *path, long answer);
 /* The same with openat2()'s RESOLVE_ flags. */
 bool path_resolves_to_kvm(int directory, const char *path, uint64_t resolve, long answer);
+/*
+ * Is that to be asked before an open with @flags? Others are made, and closed again if they were of
+ * /dev/kvm; but not where the machine has a device of that name: it is to play no part.
+ */
+bool path_comes_first(int flags);
 
 /* ---- open.c, stat.c ---- */
 

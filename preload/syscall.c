@@ -139,11 +139,11 @@ static bool has_ours(long number, const unsigned long a[6])
 	return fds_known(a[0]);
 }
 
-/* A call with a path: which, and whether it would make a file. */
+/* A call with a path: which, and whether that is looked at first. */
 struct path_call {
 	int directory;
 	const char *path;
-	bool opens, creates;
+	bool opens, first;
 };
 
 static bool is_path_call(long number, const unsigned long a[6], struct path_call *call)
@@ -152,10 +152,10 @@ static bool is_path_call(long number, const unsigned long a[6], struct path_call
 
 	switch (number) {
 	case SYS_open:
-		*call = (struct path_call){ AT_FDCWD, first, true, a[1] & O_CREAT };
+		*call = (struct path_call){ AT_FDCWD, first, true, path_comes_first(a[1]) };
 		return true;
 	case SYS_openat:
-		*call = (struct path_call){ a[0], second, true, a[2] & O_CREAT };
+		*call = (struct path_call){ a[0], second, true, path_comes_first(a[2]) };
 		return true;
 	case SYS_stat:
 	case SYS_lstat:
@@ -174,15 +174,14 @@ static bool is_path_call(long number, const unsigned long a[6], struct path_call
 
 static long call_with_path(const struct path_call *call, long number, const unsigned long a[6])
 {
-	bool first = call->creates || (call->opens && !path_may_be_opened());
-	long answer = first ? NOT_ASKED : ask(number, a);
+	long answer = call->first ? NOT_ASKED : ask(number, a);
 
 	if (path_is_kvm(call->directory, call->path, answer) || fds_known(call->directory)) {
 		if (answer >= 0 && call->opens)
 			kernel_call(SYS_close, answer, 0, 0, 0, 0, 0);
 		return interposed(number, a);
 	}
-	return preload_result(first ? ask(number, a) : answer);
+	return preload_result(call->first ? ask(number, a) : answer);
 }
 
 EXPORT long syscall(long number, ...)

@@ -40,9 +40,19 @@ static int set_attributes(struct vm *vm, uint64_t gpa, uint64_t size, uint64_t a
 	return ioctl(vm->fd, KVM_SET_MEMORY_ATTRIBUTES, &args) ? errno : 0;
 }
 
-static void boot(struct protected *p)
+/* The slot at SLOT_AT, with a new guest_memfd. */
+static void set_slot(struct protected *p)
 {
 	struct kvm_create_guest_memfd create = { .size = SLOT_BYTES };
+
+	p->file = XIOCTL(p->vm.fd, KVM_CREATE_GUEST_MEMFD, &create);
+	CHECK_EQ(-vm_set_slot2(&p->vm, 1, KVM_MEM_GUEST_MEMFD, SLOT_AT, SLOT_BYTES, p->memory,
+			       p->file, 0),
+		 0);
+}
+
+static void boot(struct protected *p)
+{
 	struct vm *vm = &p->vm, plain;
 
 	/* The tables and descriptors of a default VM, taken over. */
@@ -53,11 +63,8 @@ static void boot(struct protected *p)
 	vm->fd = XIOCTL(vm->kvm, KVM_CREATE_VM, KVM_X86_SW_PROTECTED_VM);
 	close(plain.fd);
 	CHECK_EQ(-vm_set_slot(vm, 0, 0, 0, RAM_BYTES, vm->ram), 0);
-	p->file = XIOCTL(vm->fd, KVM_CREATE_GUEST_MEMFD, &create);
 	p->memory = pages_alloc(SLOT_BYTES);
-	CHECK_EQ(-vm_set_slot2(vm, 1, KVM_MEM_GUEST_MEMFD, SLOT_AT, SLOT_BYTES, p->memory, p->file,
-			       0),
-		 0);
+	set_slot(p);
 	vcpu_create(vm, &p->vcpu, 0);
 }
 
@@ -221,7 +228,6 @@ static void tables_and_code(void)
  */
 static void closed_file(void)
 {
-	struct kvm_create_guest_memfd create = { .size = SLOT_BYTES };
 	struct protected p;
 	unsigned int i;
 	int copy;
@@ -237,10 +243,7 @@ static void closed_file(void)
 		close(copy);
 		expect_fault(&p.vcpu, SLOT_AT, KVM_MEMORY_EXIT_FLAG_PRIVATE);
 		CHECK_EQ(-vm_set_slot(&p.vm, 1, 0, SLOT_AT, 0, NULL), 0);
-		p.file = XIOCTL(p.vm.fd, KVM_CREATE_GUEST_MEMFD, &create);
-		CHECK_EQ(-vm_set_slot2(&p.vm, 1, KVM_MEM_GUEST_MEMFD, SLOT_AT, SLOT_BYTES, p.memory,
-				       p.file, 0),
-			 0);
+		set_slot(&p);
 	}
 	guest_write(&p.vcpu, SLOT_AT + PAGE, 1);
 	CHECK_EQ(p.memory[PAGE], 1);

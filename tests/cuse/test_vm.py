@@ -38,6 +38,28 @@ start_daemon()
 	# The guard's number is the other one.
 	pidof fauxkvmd | tr ' ' '\\n' | sort -n | head -n 1 >/run/pid
 }}
+# wait_until SECONDS COMMAND...
+wait_until()
+{{
+	tries=$(($1 * 10))
+	shift
+	while ! "$@"; do
+		tries=$((tries - 1))
+		[ $tries -gt 0 ] || {{ echo "in vain: $*"; return 1; }}
+		sleep 0.1
+	done
+}}
+gone()
+{{
+	! kill -0 $1 2>/dev/null
+}}
+# stop_daemon [DEVICE]: which goes a little after the daemon.
+stop_daemon()
+{{
+	kill $(cat /run/pid)
+	wait_until 60 gone $(cat /run/pid)
+	wait_until 30 [ ! -e /dev/${{1-kvm}} ]
+}}
 """
 
 
@@ -67,6 +89,15 @@ def programs(paths):
         with open(path, "rb") as data:
             files.append((path, data.read(), 0o755))
     return files
+
+
+def copies(places, program):
+    """Files and where they are in the guest, and what the program among them is linked with."""
+    files = []
+    for path, place in places:
+        with open(path, "rb") as data:
+            files.append((place.lstrip("/"), data.read(), 0o755))
+    return files + [file for file in programs([program]) if not file[0].startswith("usr/bin")]
 
 
 def machine(script, paths, files=(), memory=1024, smp=2, append=""):
@@ -145,28 +176,6 @@ expect()
 	cat /tmp/said
 	[ $status = $wanted ] || { echo "status $status, not $wanted: $*"; return 1; }
 	grep -q "$pattern" /tmp/said || { echo "no '$pattern': $*"; return 1; }
-}
-# wait_until SECONDS COMMAND...
-wait_until()
-{
-	tries=$(($1 * 10))
-	shift
-	while ! "$@"; do
-		tries=$((tries - 1))
-		[ $tries -gt 0 ] || { echo "in vain: $*"; return 1; }
-		sleep 0.1
-	done
-}
-gone()
-{
-	! kill -0 $1 2>/dev/null
-}
-# stop_daemon [DEVICE]: which goes a little after the daemon.
-stop_daemon()
-{
-	kill $(cat /run/pid)
-	wait_until 60 gone $(cat /run/pid)
-	wait_until 30 [ ! -e /dev/${1-kvm} ]
 }
 
 # What is in the way.
@@ -414,11 +423,7 @@ def unit():
              ("etc/machine-id", b"uninitialized\n"), ("etc/initrd-release", b"ID=test\n")]
     for name in ("sysinit", "basic", "shutdown", "sockets", "timers", "paths", "slices"):
         files.append((f"lib/systemd/system/{name}.target", b"[Unit]\n"))
-    for path, at in ((SYSTEMD, SYSTEMD), (built("fauxkvmd"), installed)):
-        with open(path, "rb") as data:
-            files.append((at.lstrip("/"), data.read(), 0o755))
-    files += [(name, data, 0o755) for name, data, *_ in programs([SYSTEMD])
-              if not name.startswith("usr/bin")]
+    files += copies(((SYSTEMD, SYSTEMD), (built("fauxkvmd"), installed)), SYSTEMD)
     with machine(UNIT % installed, paths, files, append=f"rdinit={SYSTEMD}") as guest:
         found = guest.finish(400)
     e2e.check_equal(found["unit"], "ok", "the daemon as a unit")
@@ -444,10 +449,7 @@ access "^crw-rw----.*root *kvm"
 udevadm info /dev/kvm | grep "TAGS=.*systemd"
 # What the options say, whenever udev comes to the device.
 for round in 1 2 3; do
-	kill $(cat /run/pid)
-	while [ -e /dev/kvm ]; do
-		sleep 0.1
-	done
+	stop_daemon
 	start_daemon --mode 0666 --group user
 	udevadm settle
 	access "^crw-rw-rw-.*root *user"
@@ -460,14 +462,10 @@ def udev():
     if not os.path.exists(UDEVD):
         print("no udev")
         sys.exit(77)
-    files = []
-    for path, at in (("/lib/udev/rules.d/50-udev-default.rules", None),
-                     (os.path.join(SOURCE, "cuse/60-fauxkvmd.rules"),
-                      "usr/local/lib/udev/rules.d/60-fauxkvmd.rules"), (UDEVD, None)):
-        with open(path, "rb") as data:
-            files.append((at or path.lstrip("/"), data.read(), 0o755))
-    files += [(name, data, 0o755) for name, data, *_ in programs([UDEVD])
-              if not name.startswith("usr/bin")]
+    rules = "/lib/udev/rules.d/50-udev-default.rules"
+    files = copies(((rules, rules), (UDEVD, UDEVD),
+                    (os.path.join(SOURCE, "cuse/60-fauxkvmd.rules"),
+                     "usr/local/lib/udev/rules.d/60-fauxkvmd.rules")), UDEVD)
     with machine(UDEV % UDEVD, [shutil.which("udevadm")], files) as guest:
         found = guest.finish(200)
     e2e.check_equal(found["udev"], "ok", "the device with udev")
