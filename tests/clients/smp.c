@@ -182,12 +182,16 @@ static void init_sipi(void)
 	CHECK_EQ(regs.rip >> 12, 0);
 }
 
-/* Two vCPUs send each other IPIs by turns. */
+/*
+ * Two vCPUs send each other IPIs by turns. None comes between the last look at their number and HLT:
+ * nobody would send another.
+ */
 GUEST(ping_code, 64,
       "mov $0xfee00000, %ebp; movl $0x1ff, 0xf0(%rbp); mov 0x20(%rbp), %ebx; xor $0x01000000, "
       "%ebx\n"
       "mov %ebx, 0x310(%rbp); sti; movl $1, 0xa000; test $0x01000000, %ebx; jz 1f\n"
-      "2: movl $0x4050, 0x300(%rbp); 1: hlt; cmp $500, %ecx; jb 1b; out %al, $0x10; jmp 1b\n"
+      "movl $0x4050, 0x300(%rbp)\n"
+      "1: cli; cmp $500, %ecx; jae 2f; sti; hlt; jmp 1b; 2: out %al, $0x10; jmp 2b\n"
       ".org ping_code + 0x80; inc %ecx; movl $0, 0xb0(%rbp); movl $0x4050, 0x300(%rbp); iretq");
 
 static void *run_to_out(void *argument)
