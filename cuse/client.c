@@ -22,7 +22,10 @@
 #include "abi/kvm_compat.h"
 #include "cuse/daemon.h"
 
-#define STOP_TIMEOUT_S 5
+/* The daemon's end: for calls in progress, then for those who call again, until nobody has for a while. */
+#define STOP_CALLS_MS 5000
+#define STOP_AGAIN_MS 1000
+#define STOP_QUIET_MS 100
 #define VCPU_BYTES (4ull << 20) /* of ours, once it runs */
 
 /* A thread whose next KVM_RUN finds the mask of KVM_SET_SIGNAL_MASK in effect. */
@@ -372,22 +375,72 @@ static void call_ends(struct request *request)
 	pthread_mutex_unlock(&calls_lock);
 }
 
-void clients_stop(void)
+/* A call that comes when the daemon is about to end. */
+static void refuse(fuse_req_t fuse)
 {
+	fuse_reply_err(fuse, EIO);
+	if (!atomic_load(&daemon_stopping))
+		return;
+	pthread_mutex_lock(&calls_lock);
+	pthread_cond_broadcast(&calls_changed);
+	pthread_mutex_unlock(&calls_lock);
+}
+
+static struct timespec in_ms(uint64_t ms)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_REALTIME, &time);
+	ms += time.tv_nsec / 1000000;
+	return (struct timespec){ time.tv_sec + ms / 1000, ms % 1000 * 1000000 };
+}
+
+static bool is_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
+/* With the lock: until no call is in progress. False: it takes too long. */
+static bool end_calls(void)
+{
+	const struct timespec until = in_ms(STOP_CALLS_MS);
 	const struct request *request;
-	struct timespec until;
 	int r = 0;
 
-	atomic_store(&daemon_stopping, true);
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += STOP_TIMEOUT_S;
-	pthread_mutex_lock(&calls_lock);
 	while (calls && !r) {
 		for (request = calls; request; request = request->all_next)
 			object_kick(request->object);
 		r = pthread_cond_timedwait(&calls_changed, &calls_lock, &until);
 	}
-	if (calls)
+	return !calls;
+}
+
+/* With the lock: who was on the way from one call to the next is to find us, too. */
+static void refuse_calls(void)
+{
+	const struct timespec until = in_ms(STOP_AGAIN_MS);
+	struct timespec quiet = in_ms(STOP_QUIET_MS);
+
+	while (files_are_open() && is_before(&quiet, &until)) {
+		if (pthread_cond_timedwait(&calls_changed, &calls_lock, &quiet))
+			break;
+		quiet = in_ms(STOP_QUIET_MS);
+	}
+}
+
+void clients_stop(void)
+{
+	bool ended;
+
+	atomic_store(&daemon_stopping, true);
+	pthread_mutex_lock(&calls_lock);
+	ended = end_calls();
+	if (ended) {
+		refuse_calls();
+		/* Some may have begun just before they would have been refused. */
+		ended = end_calls();
+	}
+	if (!ended)
 		LOG(WARN, "not all calls have ended");
 	pthread_mutex_unlock(&calls_lock);
 }
@@ -490,7 +543,7 @@ void client_ioctl(fuse_req_t fuse, struct object *object, unsigned number, unsig
 
 	/* 0: the caller is not in our PID namespace or one below it. */
 	if (atomic_load(&daemon_stopping) || !request.tid) {
-		fuse_reply_err(fuse, EIO);
+		refuse(fuse);
 		return;
 	}
 	result = limits_take_request(request.uid);

@@ -94,6 +94,9 @@ struct file {
 
 /* NULL: no memory. Takes over the reference to @object on success. */
 struct file *file_create(struct object *object);
+/* Of one that the kernel does not know, or NULL. The reference to its object stays the caller's. */
+void file_free(struct file *file);
+bool files_are_open(void);
 /* For an open() that is to find @file: to be called before and after it, by the same thread. */
 void file_expect(struct file *file);
 /* True: it has been found, and the kernel will release it. */
@@ -357,7 +360,7 @@ void watch_end(struct process *process);
 void client_closes(struct file *file, uint64_t inode);
 /* Serves one ioctl: answers it in every case. */
 void client_ioctl(fuse_req_t fuse, struct object *object, unsigned request, unsigned long argument);
-/* Ends every KVM_RUN with -EIO, and waits until all callers have been answered. */
+/* Ends every KVM_RUN and all later calls with -EIO, and waits until all callers have been answered. */
 void clients_stop(void);
 /* Answers the caller early and stops it. 0 or negative errno. */
 int request_capture(struct request *request);

@@ -24,14 +24,29 @@ struct expected {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct expected *list;
 static __thread struct expected own;
+static atomic_uint files;
+
+bool files_are_open(void)
+{
+	return atomic_load(&files);
+}
 
 struct file *file_create(struct object *object)
 {
 	struct file *file = calloc(1, sizeof(*file));
 
-	if (file)
+	if (file) {
 		file->object = object;
+		atomic_fetch_add(&files, 1);
+	}
 	return file;
+}
+
+void file_free(struct file *file)
+{
+	if (file)
+		atomic_fetch_sub(&files, 1);
+	free(file);
 }
 
 void file_expect(struct file *file)
@@ -118,7 +133,7 @@ void file_destroy(struct file *file)
 		object_put(object);
 	if (file->closer)
 		process_closed(file->closer);
-	free(file);
+	file_free(file);
 }
 
 int file_open(struct object *object, struct file **out)
@@ -134,7 +149,7 @@ int file_open(struct object *object, struct file **out)
 	if (fd == -ENODEV)
 		fd = mount_open(file);
 	if (fd < 0) {
-		free(file);
+		file_free(file);
 		return fd;
 	}
 	file_own(file, NULL);

@@ -187,7 +187,7 @@ int mount_pages_create(struct object *vcpu, size_t count, uint8_t **out)
 	int fd;
 
 	if (!node) {
-		free(file);
+		file_free(file);
 		return -ENOMEM;
 	}
 	pthread_mutex_lock(&lock);
@@ -196,7 +196,7 @@ int mount_pages_create(struct object *vcpu, size_t count, uint8_t **out)
 	fd = open_node(node, file);
 	if (fd < 0) {
 		node_put(node);
-		free(file);
+		file_free(file);
 		return fd;
 	}
 	pages = mmap(NULL, node->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

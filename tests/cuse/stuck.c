@@ -21,6 +21,7 @@
 
 #define FILE_INO 2
 #define FILE_BYTES 0x200000
+#define CALLERS 16
 #define PATIENCE_MS 8000 /* the daemon gives calls five seconds to end */
 
 GUEST(store_code, 64, "movl $1, 0x10000000; hlt");
@@ -194,7 +195,7 @@ static void *run_until_error(void *argument)
 	do
 		r = vcpu_run(vcpu);
 	while (r >= 0 || r == -EINTR);
-	return NULL;
+	return (void *)(intptr_t)r;
 }
 
 /* A child that ends when the daemon is gone; it has had time to wait for it. */
@@ -300,10 +301,37 @@ static void end_of_daemon(void)
 	CHECK(ended, "other clients wait too");
 }
 
+/* Each call that comes while the daemon ends is told so, also the next one of who was outside of it. */
+static void end_of_calls(void)
+{
+	pid_t daemon = find_daemon();
+	pthread_t thread[CALLERS];
+	struct vcpu vcpu[CALLERS];
+	unsigned int i;
+	void *result;
+	struct vm vm;
+
+	if (!daemon)
+		case_skip("the daemon is nowhere");
+	vm_create(&vm);
+	for (i = 0; i < CALLERS; i++) {
+		vcpu_create(&vm, &vcpu[i], i);
+		VCPU_LOAD(&vcpu[i], MODE_LONG, out_code);
+		pthread_create(&thread[i], NULL, run_until_error, &vcpu[i]);
+	}
+	sleep_ms(100 * time_scale());
+	kill(daemon, SIGTERM);
+	for (i = 0; i < CALLERS; i++) {
+		pthread_join(thread[i], &result);
+		CHECK_EQ(-(intptr_t)result, EIO);
+	}
+}
+
 static const struct test_case cases[] = {
 	{ "slot_over_file", slot_over_file },
 	/* One of these is the last. */
 	{ "end_of_daemon", end_of_daemon },
+	{ "end_of_calls", end_of_calls },
 	{ "daemon_killed", daemon_killed },
 };
 
