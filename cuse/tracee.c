@@ -6,8 +6,9 @@
  * PTRACE_INTERRUPT makes it stop before anything else happens to it on its way to user mode. The
  * SYSCALL instruction that it used is right before its RIP; with RIP set back it runs whatever is
  * in its registers. The stops of system calls are used, not single steps: those come as SIGTRAP,
- * which would disturb the client's disposition for it. All signals are blocked meanwhile. Should
- * the daemon die in the middle the thread dies too, rather than go on with wrong registers.
+ * which would disturb the client's disposition for it. All signals are blocked meanwhile but SIGSYS,
+ * which a seccomp filter sends instead of letting a call through: blocked, it would end the process.
+ * Should the daemon die in the middle the thread dies too, rather than go on with wrong registers.
  *
  * A thread that is killed stops once more at its end, and keeps its number until it is let go: else
  * another thread that executes a program could have the number of the first one, and the program's
@@ -40,7 +41,9 @@
 #define SYSCALL_BYTES 2
 #define USER_CS_64 0x33
 #define SYSCALL_STOP (SIGTRAP | 0x80)
-#define ALL_SIGNALS (~0ull)
+#define SIGNAL_BIT(signo) (1ull << ((signo)-1))
+#define BLOCKED (~SIGNAL_BIT(SIGSYS))
+#define PENDING_MAX 64
 #define SIGNAL_SET_BYTES 8
 #define SPINS 200 /* looks at a thread before sleeping between them */
 #define PAUSE_NS 50000
@@ -55,7 +58,7 @@ struct tracee {
 	pid_t tid;
 	struct user_regs_struct regs; /* where it stopped */
 	uint64_t mask;                /* its own */
-	bool stop_signal;             /* a SIGSTOP was kept from it */
+	uint64_t kept_signals;        /* that came and it has not got: SIGSTOP, SIGSYS */
 	bool dead;
 	uint64_t scratch; /* 0: none */
 };
@@ -120,8 +123,9 @@ static int next_syscall_stop(struct tracee *tracee)
 			return r;
 		if (WSTOPSIG(status) == SYSCALL_STOP)
 			return 0;
-		if (status >> 16 == 0 && WSTOPSIG(status) == SIGSTOP)
-			tracee->stop_signal = true;
+		if (status >> 16 == 0)
+			tracee->kept_signals |= SIGNAL_BIT(WSTOPSIG(status)) &
+						(SIGNAL_BIT(SIGSTOP) | SIGNAL_BIT(SIGSYS));
 	}
 }
 
@@ -193,7 +197,7 @@ int tracee_wait(struct tracee *tracee)
 	if (!r)
 		r = trace(tracee, PTRACE_GETSIGMASK, (void *)SIGNAL_SET_BYTES, &tracee->mask);
 	if (!r)
-		r = set_mask(tracee, ALL_SIGNALS);
+		r = set_mask(tracee, BLOCKED);
 	if (!r && !used_syscall(tracee))
 		r = -ENOSYS;
 	return r;
@@ -223,7 +227,9 @@ static void let_die(struct tracee *tracee)
 
 static void let_go(struct tracee *tracee)
 {
-	if (tracee->stop_signal && !tracee->dead)
+	if (tracee->kept_signals & SIGNAL_BIT(SIGSYS) && !tracee->dead)
+		syscall(SYS_tkill, tracee->tid, SIGSYS);
+	if (tracee->kept_signals & SIGNAL_BIT(SIGSTOP) && !tracee->dead)
 		syscall(SYS_tkill, tracee->tid, SIGSTOP);
 	trace(tracee, PTRACE_DETACH, NULL, NULL);
 	if (tracee->dead)
@@ -299,6 +305,33 @@ void tracee_end_masked(struct tracee *tracee)
 
 /* ---- system calls ---- */
 
+/* At the exit of a call: does SIGSYS wait for it? */
+static bool has_sigsys(struct tracee *tracee)
+{
+	struct __ptrace_peeksiginfo_args which = { .nr = PENDING_MAX };
+	siginfo_t pending[PENDING_MAX];
+	long count, i;
+
+	count = ptrace(PTRACE_PEEKSIGINFO, tracee->tid, &which, pending);
+	for (i = 0; i < count; i++)
+		if (pending[i].si_signo == SIGSYS)
+			return true;
+	return false;
+}
+
+/* The filter's signal comes now. Whoever goes on from that stop does not give it. */
+static int take_sigsys(struct tracee *tracee)
+{
+	int status, r;
+
+	do {
+		r = trace(tracee, PTRACE_SYSCALL, NULL, NULL);
+		if (!r)
+			r = wait_stop(tracee, &status);
+	} while (!r && (status >> 16 || WSTOPSIG(status) != SIGSYS));
+	return r;
+}
+
 long tracee_call_with(struct tracee *tracee, long number, const uint64_t arguments[6])
 {
 	struct user_regs_struct regs = tracee->regs;
@@ -320,7 +353,16 @@ long tracee_call_with(struct tracee *tracee, long number, const uint64_t argumen
 		r = next_syscall_stop(tracee); /* out */
 	if (!r)
 		r = trace(tracee, PTRACE_GETREGS, NULL, &regs);
-	return r ? r : (long)regs.rax;
+	if (r)
+		return r;
+	/* A filter that traps leaves the number where the result would be. */
+	if (regs.rax != (unsigned long)number || !has_sigsys(tracee))
+		return regs.rax;
+	LOG(INFO, "thread %d cannot be given a descriptor or shared memory: its seccomp filter traps "
+		  "system call %ld",
+	    tracee->tid, number);
+	r = take_sigsys(tracee);
+	return r ? r : -EPERM;
 }
 
 int tracee_scratch(struct tracee *tracee, uint64_t *address)

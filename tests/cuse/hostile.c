@@ -375,6 +375,75 @@ static void many_vcpus(void)
 	CHECK(i > 8, "%d vCPUs", i);
 }
 
+/* ---- calls that the thread's filter does not let through ---- */
+
+struct filtered {
+	const char *name;
+	int number;
+	unsigned int action;
+	int error; /* what KVM's call is to fail with */
+	unsigned int slot;
+	struct vm *vm;
+	int failed; /* as it did */
+};
+
+static atomic_int traps;
+
+static void count_trap(int signo)
+{
+	(void)signo;
+	atomic_fetch_add(&traps, 1);
+}
+
+static void *make_filtered(void *argument)
+{
+	struct filtered *filtered = argument;
+	void *page = pages_alloc(0x1000);
+
+	filter(filtered->number, filtered->action);
+	if (ioctl(filtered->vm->fd, KVM_CREATE_VCPU, 0) >= 0)
+		return "a vCPU was made";
+	filtered->failed = errno;
+	/* Its memory is looked at once more when the guest gets there. */
+	vm_set_slot(filtered->vm, filtered->slot, 0, MMIO_BASE + filtered->slot * 0x1000, 0x1000, page);
+	if (atomic_load(&traps))
+		return "a signal came";
+	/* Its own such calls are as before. */
+	syscall(filtered->number, -1, 0, 0, 0, 0, 0);
+	if (atomic_load(&traps) != (filtered->action == SECCOMP_RET_TRAP))
+		return "its own call has another end";
+	return NULL;
+}
+
+static void filtered_calls(void)
+{
+	struct filtered rows[] = {
+		{ .name = "mmap", .number = SYS_mmap, .action = SECCOMP_RET_TRAP, .error = EPERM },
+		{ .name = "socketpair", .number = SYS_socketpair, .action = SECCOMP_RET_TRAP,
+		  .error = EPERM },
+		{ .name = "recvmsg", .number = SYS_recvmsg, .action = SECCOMP_RET_TRAP, .error = EPERM },
+		{ .name = "mmap_errno", .number = SYS_mmap, .action = SECCOMP_RET_ERRNO | ENODEV,
+		  .error = ENODEV },
+	};
+	const struct sigaction action = { .sa_handler = count_trap };
+	pthread_t thread;
+	unsigned int i;
+	void *wrong;
+	struct vm vm;
+
+	sigaction(SIGSYS, &action, NULL);
+	vm_create(&vm);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		atomic_store(&traps, 0);
+		rows[i].vm = &vm;
+		rows[i].slot = 1 + i;
+		pthread_create(&thread, NULL, make_filtered, &rows[i]);
+		pthread_join(thread, &wrong);
+		case_row(!wrong && rows[i].failed == rows[i].error, rows[i].name, "%s, error %d",
+			 wrong ? (char *)wrong : "ended", rows[i].failed);
+	}
+}
+
 static const struct test_case cases[] = {
 	{ "taken_descriptor", taken_descriptor },
 	{ "socket_of_another", socket_of_another },
@@ -383,6 +452,7 @@ static const struct test_case cases[] = {
 	{ "many_eventfds", many_eventfds },
 	{ "large_guest_memfd", large_guest_memfd },
 	{ "many_vcpus", many_vcpus },
+	{ "filtered_calls", filtered_calls },
 };
 
 int main(int argc, char **argv)
