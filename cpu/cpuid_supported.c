@@ -42,11 +42,14 @@ enum reg { EAX, EBX, ECX, EDX };
 #define EXT1_EDX                                                                                   \
 	(BIT(11) /* SYSCALL */ | BIT(20) /* NX */ | BIT(26) /* 1 GiB pages */ | BIT(27) /* RDTSCP */ | \
 	 BIT(29) /* LM */)
-#define EXT1_ECX_HOST BIT(1) /* CMP_LEGACY, no instruction: how to read the number of cores */
+/* No instructions, but how to read the number of cores, and which leaves there are. */
+#define EXT1_ECX_HOST (BIT(1) /* CMP_LEGACY */ | EXT1_ECX_TOPOEXT)
+#define EXT1_ECX_TOPOEXT BIT(22)
 #define EXT1_ECX (BIT(0) /* LAHF64 */ | BIT(5) /* ABM: LZCNT */ | BIT(8) /* 3DNOWPREFETCH */)
 /* What AMD repeats of leaf 1 EDX in 0x80000001 EDX. */
 #define EXT1_EDX_REPEATED 0x0183f3ffu
 
+#define CACHES_MAX 8
 #define KVM_LEAF 0x40000000u
 #define KVM_FEATURES_OFFERED                                                                       \
 	(BIT(0) /* CLOCKSOURCE */ | BIT(1) /* NOP_IO_DELAY */ | BIT(3) /* CLOCKSOURCE2 */ |         \
@@ -103,6 +106,20 @@ static void add(struct list *list, uint32_t leaf, uint32_t subleaf, bool indexed
 	list->count++;
 }
 
+/* The host's caches, one a subleaf; who shares them is topology, which is user space's. */
+static void add_caches(struct list *list, uint32_t leaf)
+{
+	uint32_t r[4], i;
+
+	for (i = 0; i < CACHES_MAX; i++) {
+		host(leaf, i, r);
+		r[EAX] &= ~0xffffc000u;
+		add(list, leaf, i, true, r);
+		if (!(r[EAX] & 0x1f))
+			break;
+	}
+}
+
 static void add_basic(struct list *list)
 {
 	uint32_t h[4], r[4];
@@ -122,17 +139,8 @@ static void add_basic(struct list *list)
 		host(2, 0, r);
 		add(list, 2, 0, false, r);
 	}
-	if (host_max(0) >= 4 && !cpuid_host_is_amd()) {
-		uint32_t i;
-
-		for (i = 0; i < 8; i++) {
-			host(4, i, r);
-			r[EAX] &= ~0xffffc000u; /* no sharing: topology is user space's */
-			add(list, 4, i, true, r);
-			if (!(r[EAX] & 0x1f))
-				break;
-		}
-	}
+	if (host_max(0) >= 4 && !cpuid_host_is_amd())
+		add_caches(list, 4);
 	memset(r, 0, sizeof(r));
 	r[EAX] = BIT(2); /* ARAT: the APIC timer always runs */
 	add(list, 6, 0, false, r);
@@ -147,6 +155,9 @@ static void add_basic(struct list *list)
 		r[ECX] |= BIT(3); /* PKU */
 	r[EDX] = LEAF7_EDX_CORE;
 	add(list, 7, 0, true, r);
+
+	memset(r, 0, sizeof(r));
+	add(list, 0xb, 0, true, r); /* for user space to fill in */
 }
 
 static void add_xsave(struct list *list)
@@ -188,11 +199,13 @@ static void add_kvm(struct list *list)
 static void add_extended(struct list *list)
 {
 	uint32_t r[4], h[4], leaf;
+	bool topoext;
 
-	host(0x80000000u, 0, r);
-	r[EAX] = 0x80000008u;
-	add(list, 0x80000000u, 0, false, r);
 	host(0x80000001u, 0, h);
+	topoext = cpuid_host_is_amd() && h[ECX] & EXT1_ECX_TOPOEXT;
+	host(0x80000000u, 0, r);
+	r[EAX] = topoext ? 0x8000001eu : 0x80000008u;
+	add(list, 0x80000000u, 0, false, r);
 	r[EAX] = h[EAX];
 	r[EBX] = 0;
 	r[ECX] = EXT1_ECX | (h[ECX] & EXT1_ECX_HOST);
@@ -211,6 +224,11 @@ static void add_extended(struct list *list)
 	r[EAX] = (h[EAX] & 0xff) | 48 << 8;
 	r[EBX] = r[ECX] = r[EDX] = 0;
 	add(list, 0x80000008u, 0, false, r);
+	if (!topoext)
+		return;
+	add_caches(list, 0x8000001du);
+	memset(r, 0, sizeof(r));
+	add(list, 0x8000001eu, 0, false, r); /* as 0xb */
 }
 
 unsigned cpuid_supported(struct kvm_cpuid_entry2 *entries, unsigned max)

@@ -11,6 +11,7 @@
 
 #define ENTRIES_MAX 100
 #define RESERVED_BIT 40 /* of an address, where CPUID says 36 bits */
+#define TOPOEXT (1u << 22) /* 0x80000001 ECX */
 
 struct cpuid {
 	struct kvm_cpuid2 head;
@@ -315,6 +316,43 @@ static void several_cores(void)
 	CHECK_EQ(leaf(&cpuid, 0x80000001, 0)->ecx & 2, ecx & 2);
 }
 
+/*
+ * What VMMs fill in with each vCPU's place among the others has to be there, and says nothing of the
+ * host's. An AMD processor has a leaf of its own for that, and one for each cache.
+ */
+static void topology(void)
+{
+	uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+	struct kvm_cpuid_entry2 *entry;
+	struct cpuid cpuid;
+	unsigned int i, caches = 0;
+	struct vm vm;
+
+	vm_create(&vm);
+	get_supported(&vm, &cpuid);
+	entry = leaf(&cpuid, 0xb, 0);
+	CHECK_EQ(entry->flags, KVM_CPUID_FLAG_SIGNIFCANT_INDEX);
+	CHECK_EQ(entry->eax | entry->ebx | entry->ecx, 0);
+	__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx);
+	CHECK_EQ(leaf(&cpuid, 0x80000001, 0)->ecx & TOPOEXT, ecx & TOPOEXT);
+	if (!(ecx & TOPOEXT))
+		return;
+	CHECK(leaf(&cpuid, 0x80000000, 0)->eax >= 0x8000001e, "the topology is out of range");
+	entry = leaf(&cpuid, 0x8000001e, 0);
+	CHECK_EQ(entry->eax | entry->ebx | entry->ecx | entry->edx, 0);
+	for (i = 0; i < cpuid.head.nent; i++) {
+		entry = &cpuid.entries[i];
+		if (entry->function != 0x8000001d || !(entry->eax & 0x1f))
+			continue;
+		__cpuid_count(0x8000001d, entry->index, eax, ebx, ecx, edx);
+		CHECK_EQ(entry->ebx, ebx);
+		CHECK_EQ(entry->ecx, ecx);
+		caches++;
+	}
+	__cpuid_count(0x8000001d, caches, eax, ebx, ecx, edx);
+	CHECK_EQ(eax & 0x1f, 0);
+}
+
 static const struct test_case cases[] = {
 	{ "maxphyaddr", maxphyaddr },
 	{ "maxphyaddr_cr3", maxphyaddr_cr3 },
@@ -326,5 +364,6 @@ static const struct test_case cases[] = {
 	{ "ymm_is_state", ymm_is_state },
 	{ "no_entries", no_entries },
 	{ "several_cores", several_cores },
+	{ "topology", topology },
 };
 CASES_MAIN(cases)
