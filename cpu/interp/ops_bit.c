@@ -159,8 +159,18 @@ BODY name##_mem##bits##_body(struct vcpu *cpu, const struct insn *insn, uint##bi
 	SOURCE_HANDLERS_IF(name, 32, check)                                                        \
 	SOURCE_HANDLERS_IF(name, 64, check)
 
-#define BSF(width) SCAN_ASM("bsf", width)
-#define BSR(width) SCAN_ASM("bsr", width)
+/*
+ * Of 32 bits without one that is set: makers keep the destination's upper half or clear it (SDM, BSF).
+ * It is cleared, as Unicorn does.
+ */
+#define SCAN_OR_KEEP(text, width)                                                                  \
+	do {                                                                                       \
+		SCAN_ASM(text, width);                                                             \
+		if (sizeof(value) == 4 && !value)                                                  \
+			to = (uint32_t)to;                                                         \
+	} while (0)
+#define BSF(width) SCAN_OR_KEEP("bsf", width)
+#define BSR(width) SCAN_OR_KEEP("bsr", width)
 #define POPCNT(width) SCAN_ASM("popcnt", width)
 /* Without the feature the prefix means nothing. */
 #define TZCNT(width)                                                                               \
@@ -168,14 +178,14 @@ BODY name##_mem##bits##_body(struct vcpu *cpu, const struct insn *insn, uint##bi
 		if (cpu->features.bmi1)                                                            \
 			SCAN_ASM("tzcnt", width);                                                  \
 		else                                                                               \
-			SCAN_ASM("bsf", width);                                                    \
+			BSF(width);                                                                \
 	} while (0)
 #define LZCNT(width)                                                                               \
 	do {                                                                                       \
 		if (cpu->features.lzcnt)                                                           \
 			SCAN_ASM("lzcnt", width);                                                  \
 		else                                                                               \
-			SCAN_ASM("bsr", width);                                                    \
+			BSR(width);                                                                \
 	} while (0)
 
 SCAN_ALL(bsf, BSF, (void)0)

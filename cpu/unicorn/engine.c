@@ -236,7 +236,7 @@ static void count_stop(struct unicorn *unicorn, const struct side *side, bool re
 		profile->new_code++;
 	else if (!whole)
 		profile->two_pages++;
-	else if (!unicorn_executes(&insn, (uintptr_t)bytes, side->shadows.vectors))
+	else if (!unicorn_executes(&insn, (uintptr_t)bytes, &side->shadows.guest))
 		profile_stop(vcpu, &insn, bytes);
 	else if (refused)
 		profile->accesses++;

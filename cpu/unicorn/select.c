@@ -22,6 +22,8 @@ enum choice {
 	YES,
 	NEAR,   /* without prefix 66 */
 	STRING, /* without REP */
+	SCAN,   /* BSF, BSR; with REP TZCNT, LZCNT if the guest has them */
+	COUNT,  /* POPCNT, if the guest has it */
 	REG,    /* register form */
 	WIDE,   /* 64-bit code */
 	MEM,    /* memory form */
@@ -52,7 +54,7 @@ static const uint16_t two_byte[256] = {
 	[0x0d] = MEM, [0x18] = MEM, [0x1f] = YES, [0x40 ... 0x4f] = YES, [0x80 ... 0x8f] = NEAR, [0x90 ... 0x9f] = YES,
 	[0xa3 ... 0xa5] = YES, [0xab ... 0xad] = YES, [0xae] = FENCE, [0xaf] = YES, [0xb0 ... 0xb1] = YES,
 	[0xb3] = YES, [0xb6 ... 0xb7] = YES, [0xba] = GROUPED(0xf0), [0xbb] = YES,
-	[0xbc ... 0xbd] = STRING, [0xbe ... 0xbf] = YES, [0xc0 ... 0xc1] = YES,
+	[0xb8] = COUNT, [0xbc ... 0xbd] = SCAN, [0xbe ... 0xbf] = YES, [0xc0 ... 0xc1] = YES,
 	[0xc7] = GROUPED(0x02), [0xc8 ... 0xcf] = YES,
 };
 /* clang-format on */
@@ -128,8 +130,8 @@ static const struct wrong {
 	/* The upper half of the destination is cleared where nothing is written. */
 	{ 1, 0xb0, 0xb1, ANY, in_register },                                /* CMPXCHG */
 	{ 1, 0xb1, 0xb1, ANY, is_half },                                    /* RAX of its */
-	/* The same when there is no bit; Unicorn is right about 64 bits. */
-	{ 1, 0xbc, 0xbd, ANY, is_half },                                    /* BSF, BSR */
+	/* The prefix counts for more than REX.W. */
+	{ 1, 0xb8, 0xb8, ANY, has_66 },                                     /* POPCNT */
 	/* Makers of CPUs differ. */
 	{ 0, 0xff, 0xff, 2, has_66 }, { 0, 0xff, 0xff, 4, has_66 },         /* CALL, JMP */
 	/* Undefined results. */
@@ -219,7 +221,17 @@ enum torn unicorn_tears(const struct insn *insn)
 	return row->form == SIMD_XM_X ? TORN_STORE : TORN_LOAD;
 }
 
-bool unicorn_executes(const struct insn *insn, uint64_t start, bool vectors)
+static bool scan_executes(const struct insn *insn, const struct guest_code *guest)
+{
+	const bool counts = insn->opcode == 0xbc ? guest->bmi1 : guest->lzcnt;
+
+	if (insn->flags & INSN_REPNE)
+		return false;
+	/* Without the feature the prefix means nothing, with @bits to Unicorn's CPU neither. */
+	return !(insn->flags & INSN_REP) || counts == guest->bits;
+}
+
+bool unicorn_executes(const struct insn *insn, uint64_t start, const struct guest_code *guest)
 {
 	const uint16_t entry = insn->map == 0 ? one_byte[insn->opcode] :
 			       insn->map == 1 ? two_byte[insn->opcode] :
@@ -237,13 +249,17 @@ bool unicorn_executes(const struct insn *insn, uint64_t start, bool vectors)
 		return false;
 	switch (entry & 0xff) {
 	case NO:
-		return vectors && vector_executes(insn, start);
+		return guest->vectors && vector_executes(insn, start);
 	case YES:
 		return true;
 	case NEAR:
 		return !(insn->flags & INSN_OPSIZE);
 	case STRING:
 		return !(insn->flags & (INSN_REP | INSN_REPNE));
+	case SCAN:
+		return scan_executes(insn, guest);
+	case COUNT:
+		return guest->bits && insn->flags & INSN_REP && !(insn->flags & INSN_REPNE);
 	case WIDE:
 		return insn->code == 8;
 	case REG:

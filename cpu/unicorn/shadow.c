@@ -147,7 +147,7 @@ static unsigned leading_bytes(const struct shadows *shadows, const struct block 
 	for (i = 0; i < block->count; i++) {
 		const struct insn *insn = &block->insn[i];
 
-		if (!unicorn_executes(insn, (uintptr_t)block->host, shadows->vectors))
+		if (!unicorn_executes(insn, (uintptr_t)block->host, &shadows->guest))
 			break;
 		*vectors |= unicorn_vectors(insn);
 		bytes = insn->offset + insn->length;

@@ -200,6 +200,22 @@ bool side_is_full(const struct side *side)
 
 /* ---- life ---- */
 
+/*
+ * Unicorn's usual CPU has none of these features, another one all. A guest that has but some of them
+ * gets the former.
+ */
+static struct guest_code guest_code(const struct vcpu *vcpu, bool vectors)
+{
+	const struct guest_features *f = &vcpu->features;
+
+	return (struct guest_code){
+		.vectors = vectors,
+		.bmi1 = f->bmi1,
+		.lzcnt = f->lzcnt,
+		.bits = f->bmi1 && f->lzcnt && f->popcnt,
+	};
+}
+
 struct side *side_open(struct unicorn *unicorn, unsigned index)
 {
 	struct side *side = calloc(1, sizeof(*side));
@@ -213,13 +229,14 @@ struct side *side_open(struct unicorn *unicorn, unsigned index)
 	side->user = index & SIDE_USER;
 	if (shadows_init(&side->shadows))
 		goto no_shadows;
-	side->shadows.vectors = index & SIDE_VECTORS;
+	side->shadows.guest = guest_code(unicorn->vcpu, index & SIDE_VECTORS);
 	side->gprs = side->wide ? 16 : 8;
 	memcpy(side->registers, side->wide ? registers64 : registers32,
 	       (side->gprs + 2) * sizeof(side->registers[0]));
 	if (uc_open(UC_ARCH_X86, side->wide ? UC_MODE_64 : UC_MODE_32, &side->uc))
 		goto no_unicorn;
-	if (uc_ctl_set_tcg_buffer_size(side->uc, TCG_BUFFER_BYTES) ||
+	if ((side->shadows.guest.bits && uc_ctl_set_cpu_model(side->uc, UC_CPU_X86_EPYC)) ||
+	    uc_ctl_set_tcg_buffer_size(side->uc, TCG_BUFFER_BYTES) ||
 	    uc_ctl_tlb_mode(side->uc, UC_TLB_VIRTUAL) || uc_ctl_exits_enable(side->uc) ||
 	    uc_mem_map_ptr(side->uc, HOST_FIRST, HOST_END - HOST_FIRST, UC_PROT_ALL,
 			   (void *)HOST_FIRST) ||

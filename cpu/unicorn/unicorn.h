@@ -40,13 +40,20 @@ struct shadow {
 	uint8_t image[GUEST_PAGE_SIZE];         /* of the guest page at @verified */
 };
 
+/* What code means, as far as it is not in its bytes. */
+struct guest_code {
+	bool vectors;      /* SSE2 may be used */
+	bool bmi1, lzcnt;  /* the guest has these features */
+	bool bits;         /* Unicorn's CPU has these and POPCNT, as the guest's */
+};
+
 struct shadows {
 	uint8_t *code; /* SHADOW_PAGES_MAX pages */
 	struct shadow *page;
 	unsigned used;
 	uint64_t slots_epoch;
 	struct shadow **hash; /* 1 << SHADOW_HASH_BITS */
-	bool vectors;         /* SSE2 is copied too */
+	struct guest_code guest;
 };
 
 /* What Unicorn's TLB was filled from. */
@@ -124,9 +131,9 @@ struct unicorn {
 
 /*
  * Does Unicorn execute @insn as the CPU does, without knowing privileged state? @start: address of
- * its block, of which the lowest four bits count; @vectors: SSE2 may be used.
+ * its block, of which the lowest four bits count.
  */
-bool unicorn_executes(const struct insn *insn, uint64_t start, bool vectors);
+bool unicorn_executes(const struct insn *insn, uint64_t start, const struct guest_code *guest);
 /* The vector registers that an instruction which Unicorn executes names. */
 uint16_t unicorn_vectors(const struct insn *insn);
 /* What does it in two steps, of which the first stays done when the second faults? */

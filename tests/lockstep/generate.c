@@ -20,6 +20,9 @@ struct opcode_choice {
 	bool often; /* Unicorn executes it in some form */
 };
 
+static const struct guest_code all_code = {
+	.vectors = true, .bmi1 = true, .lzcnt = true, .bits = true
+};
 static struct opcode_choice choices[3 * 256 * 8];
 static unsigned choice_count, often_count; /* the frequent ones come first */
 
@@ -155,7 +158,7 @@ static void consider(unsigned map, unsigned opcode, int reg, bool *exists, bool 
 		    insn.opcode != opcode)
 			continue;
 		*exists = true;
-		*often |= unicorn_executes(&insn, 0, true);
+		*often |= unicorn_executes(&insn, 0, &all_code);
 	}
 }
 
@@ -493,7 +496,14 @@ static bool host_executes(const struct insn *insn)
 	if (insn->map >= 2 || insn->flags & INSN_VEX || insn->seg == SEG_FS ||
 	    (insn->seg == SEG_GS && insn->code != 8))
 		return false;
+	/* The guest may be without these features, for which the prefix means nothing. */
+	if (insn->map == 1 && (op == 0xb8 || op == 0xbc || op == 0xbd) && insn->prefix == 0xf3 &&
+	    !machine_has_bits)
+		return false;
 	/* The result is undefined. */
+	if (insn->map == 1 && (op == 0xbc || op == 0xbd) && insn->prefix != 0xf3 &&
+	    insn->code == 8 && insn->opsize == 4)
+		return false;
 	if (insn->map == 1 && insn->opsize == 2 &&
 	    (op == 0xa4 || op == 0xa5 || op == 0xac || op == 0xad || op >= 0xc8))
 		return false;

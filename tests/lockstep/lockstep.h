@@ -108,6 +108,8 @@ bool machine_undefined(struct machine *machine, const struct batch *batch,
 		       const struct sequence *sequence, uint64_t *undefined);
 /* Flags that machine_run() takes for undefined at the end of every sequence. */
 extern uint64_t machine_ignored_flags;
+/* Guests have BMI1, LZCNT and POPCNT. To be set before a machine is made. */
+extern bool machine_has_bits;
 
 /* Where data page @page is, and the kernel's stack for page DATA_PAGES. */
 uint8_t *machine_page(struct machine *machine, unsigned page);

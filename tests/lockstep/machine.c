@@ -261,12 +261,15 @@ static void enter_mode(struct machine *m, enum guest_mode mode)
 
 /* ---- life ---- */
 
+bool machine_has_bits = true;
+
 struct machine *machine_create(const char *engine)
 {
 	static const struct log quiet = { .fd = -1 };
 	static struct kvm_cpuid_entry2 cpuid[VCPU_CPUID_MAX];
 	const struct engine *found = engine_find(engine);
 	struct machine *m = calloc(1, sizeof(*m));
+	unsigned count, i;
 
 	m->ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	m->run = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -281,7 +284,16 @@ struct machine *machine_create(const char *engine)
 	m->vm->vcpus[0] = m->vcpu;
 	atomic_store(&m->vm->vcpu_count, 1);
 	mmu_reload_slots(&m->vcpu->mmu);
-	cpuid_set(m->vcpu, cpuid, cpuid_supported(cpuid, VCPU_CPUID_MAX));
+	count = cpuid_supported(cpuid, VCPU_CPUID_MAX);
+	for (i = 0; i < count && !machine_has_bits; i++) {
+		if (cpuid[i].function == 1)
+			cpuid[i].ecx &= ~(1u << 23); /* POPCNT */
+		else if (cpuid[i].function == 7)
+			cpuid[i].ebx &= ~(1u << 3); /* BMI1 */
+		else if (cpuid[i].function == 0x80000001)
+			cpuid[i].ecx &= ~(1u << 5); /* LZCNT */
+	}
+	cpuid_set(m->vcpu, cpuid, count);
 	m->vcpu->signal_pending = out_of_time;
 	make_system(m);
 	for (enum guest_mode mode = 0; mode < MODES; mode++)

@@ -401,7 +401,7 @@ static void run_batch(const struct options *options, uint64_t number)
 static int usage(void)
 {
 	fputs("lockstep-random [--seed N] [--count SEQUENCES] [--seconds N] [--mode MODE]\n"
-	      "    [--batch N [--only N]] [--judge EVERY] [--differences MAX]\n",
+	      "    [--batch N [--only N]] [--judge EVERY] [--differences MAX] [--without-bits]\n",
 	      stderr);
 	return 2;
 }
@@ -417,6 +417,7 @@ static bool parse(struct options *options, int argc, char **argv)
 		{ "only", 1, NULL, 'o' },
 		{ "judge", 1, NULL, 'j' },
 		{ "differences", 1, NULL, 'd' },
+		{ "without-bits", 0, NULL, 'w' },
 		{ 0 },
 	};
 	int c;
@@ -451,6 +452,9 @@ static bool parse(struct options *options, int argc, char **argv)
 			break;
 		case 'd':
 			options->differences = value;
+			break;
+		case 'w':
+			machine_has_bits = false;
 			break;
 		default:
 			return false;
