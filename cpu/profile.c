@@ -236,6 +236,7 @@ void profile_print(const struct vcpu *vcpu, unsigned vm, int fd)
 	PUT(fd, "  blocks translated by Unicorn:  %13" PRIu64 "\n", profile->translated);
 	PUT(fd, "  Unicorn's TLB fills, refused:  %13" PRIu64 " %" PRIu64 "\n", profile->fills,
 	    profile->refused);
+	PUT(fd, "  calls from Unicorn's code:     %13" PRIu64 "\n", profile->calls);
 	PUT(fd, "  Unicorn entered, stopped:      %13" PRIu64 " %" PRIu64 "\n", profile->entries,
 	    profile->stops);
 	print_stop(profile, fd, "(access to memory)", profile->accesses);

@@ -27,7 +27,7 @@ struct profile {
 	uint64_t exits[PROFILE_EXITS]; /* by KVM_EXIT_* */
 	uint64_t interrupted, failed;  /* KVM_RUN returned EINTR or another error */
 	/* Of the Unicorn engine. */
-	uint64_t entries, stops, fills, refused, published, translated;
+	uint64_t entries, stops, fills, refused, published, translated, calls;
 	/* Stops at instructions that Unicorn executes as such. */
 	uint64_t accesses, new_code, two_pages;
 	uint64_t other_kinds; /* more than fit in the table */

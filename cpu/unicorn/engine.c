@@ -254,6 +254,7 @@ static void count(struct unicorn *unicorn, const struct side *side, bool refused
 	profile->refused = unicorn->stats.refused;
 	profile->published = unicorn->stats.published;
 	profile->translated = unicorn->stats.translated;
+	profile->calls = unicorn->stats.calls;
 	if (unicorn->stopped)
 		count_stop(unicorn, side, refused);
 }

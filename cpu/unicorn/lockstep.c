@@ -404,6 +404,7 @@ static void unicorn_step(struct lockstep *lockstep, struct side *side, uint64_t 
 	side->tlb.stale = true;
 	uc_ctl_set_exits(side->uc, &next, 1);
 	uc_ctl_flush_tb(side->uc);
+	side_forget_sites(side);
 	side_run(side);
 	lockstep->after = vcpu->state;
 	save(lockstep);

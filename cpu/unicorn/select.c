@@ -10,7 +10,8 @@
  *  - PAUSE: Unicorn leaves its code for it and comes back;
  *  - x87, MMX and floating point: the interpreter has the host's own results; of SSE and SSE2 Unicorn
  *    gets what moves or computes integers;
- *  - vectors in memory that must be aligned: Unicorn does not check, so only known addresses;
+ *  - vectors in memory that must be aligned: Unicorn does not check, so it calls us (callout.c), but for
+ *    known addresses;
  *  - near branches with an operand-size prefix: makers of CPUs differ.
  */
 #include "cpu/interp/ops_system.h"
@@ -180,13 +181,32 @@ static bool is_aligned(const struct insn *insn, uint64_t start)
 	return !(((insn->base == GPR_BLOCK ? start : 0) + (uint64_t)insn->disp) & 15);
 }
 
+/* Those that are known not to be aligned are the interpreter's, for its #GP. */
+static bool is_constant(const struct insn *insn)
+{
+	return insn->base == GPR_BLOCK || (insn->base == GPR_ZERO && insn->index == GPR_ZERO);
+}
+
+static bool must_be_looked_at(const struct insn *insn, const struct simd_row *row, uint64_t start)
+{
+	return insn->flags & INSN_MEM && row->flags & SIMD_ALIGN && !is_aligned(insn, start);
+}
+
 static bool vector_executes(const struct insn *insn, uint64_t start)
 {
 	const struct simd_row *row = vector_row(insn);
 
 	if (!row)
 		return false;
-	return !(insn->flags & INSN_MEM) || !(row->flags & SIMD_ALIGN) || is_aligned(insn, start);
+	return !must_be_looked_at(insn, row, start) ||
+	       (!is_constant(insn) && (row->form == SIMD_X_XM || row->form == SIMD_XM_X));
+}
+
+bool unicorn_calls(const struct insn *insn, uint64_t start)
+{
+	const struct simd_row *row = vector_row(insn);
+
+	return row && must_be_looked_at(insn, row, start);
 }
 
 uint16_t unicorn_vectors(const struct insn *insn)

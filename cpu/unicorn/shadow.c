@@ -35,6 +35,8 @@ int shadows_init(struct shadows *shadows)
 
 void shadows_fini(struct shadows *shadows)
 {
+	for (unsigned i = 0; i < shadows->used; i++)
+		callouts_free(&shadows->page[i]);
 	pages_free(shadows->hash, HASH_BYTES);
 	pages_free(shadows->page, PAGES_BYTES);
 	pages_free(shadows->code, CODE_BYTES);
@@ -122,6 +124,7 @@ static struct shadow *create(struct shadows *shadows, const uint8_t *host_page)
 	memset(shadow->code, FILLER, GUEST_PAGE_SIZE);
 	memset(shadow->covered, 0, sizeof(shadow->covered));
 	memset(shadow->starts, 0, sizeof(shadow->starts));
+	memset(shadow->called, 0, sizeof(shadow->called));
 	/* Not the guest page's: the first comparison takes it. */
 	shadow->verified = 0;
 	*link = shadow;
@@ -133,37 +136,72 @@ static bool agrees(const struct shadow *shadow, unsigned offset, const uint8_t *
 		   unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
-		if (bit(shadow->covered, offset + i) && shadow->code[offset + i] != bytes[i])
+		if (bit(shadow->covered, offset + i) && shadow->code[offset + i] != bytes[i] &&
+		    !bit(shadow->called, offset + i))
 			return false;
-	return true;
+	return callouts_agree(shadow, offset, bytes, count);
 }
 
-static unsigned leading_bytes(const struct shadows *shadows, const struct block *block,
-			      uint16_t *vectors)
+/* How many instructions from the block's start on Unicorn executes. */
+static unsigned leading_insns(const struct shadows *shadows, const struct block *block)
 {
-	unsigned i, bytes = 0;
+	unsigned i;
 
-	*vectors = 0;
-	for (i = 0; i < block->count; i++) {
-		const struct insn *insn = &block->insn[i];
-
-		if (!unicorn_executes(insn, (uintptr_t)block->host, &shadows->guest))
+	for (i = 0; i < block->count; i++)
+		if (!unicorn_executes(&block->insn[i], (uintptr_t)block->host, &shadows->guest))
 			break;
-		*vectors |= unicorn_vectors(insn);
-		bytes = insn->offset + insn->length;
+	return i;
+}
+
+static bool any_bit(const uint64_t *bits, unsigned start, unsigned count)
+{
+	for (unsigned i = start; i < start + count; i++)
+		if (bit(bits, i))
+			return true;
+	return false;
+}
+
+/*
+ * Puts one instruction into the shadow. Those for which Unicorn calls us are not there as they are, so
+ * they cannot lie across others, as code that jumps into its instructions has them. False: it does.
+ */
+static bool publish(struct shadow *shadow, const struct block *block, const struct insn *insn)
+{
+	const unsigned offset = offset_of(block->host) + insn->offset;
+	const uint8_t *bytes = block->source + insn->offset;
+	const bool calls = unicorn_calls(insn, (uintptr_t)block->host);
+	unsigned i;
+
+	if (bit(shadow->starts, offset) && bit(shadow->called, offset) == calls)
+		return true;
+	if (any_bit(calls ? shadow->covered : shadow->called, offset, insn->length))
+		return false;
+	if (calls && !callout_publish(shadow, offset, insn, bytes))
+		return false;
+	if (!calls)
+		memcpy(shadow->code + offset, bytes, insn->length);
+	for (i = offset; i < offset + insn->length; i++) {
+		set_bit(shadow->covered, i);
+		if (calls)
+			set_bit(shadow->called, i);
 	}
-	return bytes;
+	set_bit(shadow->starts, offset);
+	return true;
 }
 
 unsigned shadow_publish(struct shadows *shadows, const struct block *block, uint64_t epoch,
 			uint16_t *vectors)
 {
-	unsigned bytes = leading_bytes(shadows, block, vectors), offset = offset_of(block->host), i;
+	const unsigned count = leading_insns(shadows, block), offset = offset_of(block->host);
 	const uint8_t *host_page = page_of(block->host);
+	const struct insn *insn = block->insn;
+	unsigned bytes, i;
 	struct shadow *shadow;
 
-	if (!bytes)
+	*vectors = 0;
+	if (!count)
 		return 0;
+	bytes = insn[count - 1].offset + insn[count - 1].length;
 	shadow = shadow_find(shadows, host_page);
 	if (shadow && !agrees(shadow, offset, block->source, bytes)) {
 		give_up(shadows, shadow);
@@ -174,11 +212,11 @@ unsigned shadow_publish(struct shadows *shadows, const struct block *block, uint
 	if (!shadow)
 		return 0;
 	shadow_remark(shadows, shadow, block);
-	memcpy(shadow->code + offset, block->source, bytes);
-	for (i = 0; i < bytes; i++)
-		set_bit(shadow->covered, offset + i);
-	for (i = 0; i < block->count && block->insn[i].offset < bytes; i++)
-		set_bit(shadow->starts, offset + block->insn[i].offset);
+	bytes = 0;
+	for (i = 0; i < count && publish(shadow, block, &insn[i]); i++) {
+		*vectors |= unicorn_vectors(&insn[i]);
+		bytes = insn[i].offset + insn[i].length;
+	}
 	/* The other instructions of the page may have been compared with something older. */
 	if (shadow->verified != epoch)
 		shadow->verified = 0;

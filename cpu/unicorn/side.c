@@ -130,6 +130,17 @@ static bool fill_code(struct side *side, uint64_t address, uc_tlb_entry *result)
 	return true;
 }
 
+uint8_t *side_operand(struct side *side, uint64_t address, enum access access)
+{
+	struct vcpu *vcpu = side->unicorn->vcpu;
+	uint8_t *host;
+
+	if (side->wide && !canonical(vcpu, address))
+		return NULL;
+	host = translate(vcpu, address, access, vcpu->data_mode);
+	return host && !guard_probe(host, access == ACCESS_WRITE) ? host : NULL;
+}
+
 static bool fill_data(struct side *side, uint64_t address, enum access access, uc_tlb_entry *result)
 {
 	struct vcpu *vcpu = side->unicorn->vcpu;
@@ -191,6 +202,11 @@ void side_charge(struct side *side, unsigned insns)
 	if (insns >= BLOCK_INSNS_MAX)
 		insns = TCG_BLOCK_INSNS_MAX;
 	side->charged += CHARGE_TB + insns * CHARGE_INSN;
+}
+
+void side_forget_sites(struct side *side)
+{
+	memset(side->sites, 0, sizeof(side->sites));
 }
 
 bool side_is_full(const struct side *side)
@@ -424,6 +440,7 @@ static uc_err __attribute__((noinline)) start(struct side *side, uint64_t rip)
 		side->broken = true;
 		return UC_ERR_EXCEPTION;
 	}
+	unicorn_set_callout(callout, side);
 	error = uc_emu_start(side->uc, rip, 0, 0, 0);
 	guard_leave(&guard);
 	return error;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Inside Unicorn, linked into it (see CMakeLists.txt): how its code is left with exact state.
+ * Inside Unicorn, linked into it (see CMakeLists.txt): how its code is left with exact state, and
+ * how it calls us.
  *
  * Unicorn's own has translated code look after every load and store whether it is to stop. A stop
  * asked for by another thread then leaves in the middle of a block, even of an instruction, with
@@ -111,4 +112,42 @@ bool unicorn_restore_state(uintptr_t host_pc)
 	called_from = 0;
 	return cpu_restore_state_x86_64(running, host_pc + RETURN_ADDRESS, true) ||
 	       (from && cpu_restore_state_x86_64(running, from, true));
+}
+
+/* ---- calls ---- */
+
+#define INVALID_OPCODE 6
+
+typedef bool callout_function(void *opaque, void *env, uintptr_t from);
+
+void __wrap_helper_fwait_x86_64(void *env);
+_Noreturn void raise_exception_ra_x86_64(void *env, int exception, uintptr_t from);
+void unicorn_set_callout(callout_function *function, void *opaque);
+bool unicorn_locate(uintptr_t from);
+
+THREAD callout_function *callout;
+THREAD void *callout_opaque;
+
+void unicorn_set_callout(callout_function *function, void *opaque)
+{
+	callout = function;
+	callout_opaque = opaque;
+}
+
+bool unicorn_locate(uintptr_t from)
+{
+	return cpu_restore_state_x86_64(running, from, false);
+}
+
+/* As if there were no such instruction: that stops with exact state. */
+void __wrap_helper_fwait_x86_64(void *env)
+{
+	const uintptr_t from = (uintptr_t)__builtin_return_address(0);
+	bool done;
+
+	called_from = from;
+	done = callout(callout_opaque, env, from);
+	called_from = 0;
+	if (!done)
+		raise_exception_ra_x86_64(env, INVALID_OPCODE, from);
 }

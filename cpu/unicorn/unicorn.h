@@ -20,11 +20,13 @@
 #include <unicorn/unicorn.h>
 
 #include "cpu/interp/interp.h"
+#include "cpu/interp/simd.h"
 #include "cpu/vcpu.h"
 #include "devices/events.h"
 
 #define SHADOW_PAGES_MAX 2048
 #define SHADOW_HASH_BITS 12
+#define CALL_SITES 1024
 #define REGISTERS_MAX (18 + 16)
 
 /* A guest page of which code has been copied. */
@@ -35,8 +37,10 @@ struct shadow {
 	uint64_t slots;                         /* side's slots_epoch when @mark was taken */
 	uint64_t verified;                      /* interp's code_epoch when last compared */
 	uint8_t *code;                          /* what Unicorn sees */
-	uint64_t covered[GUEST_PAGE_SIZE / 64]; /* bits: bytes of @code that are the guest's */
+	uint64_t covered[GUEST_PAGE_SIZE / 64]; /* bits: bytes of @code that stand for the guest's */
 	uint64_t starts[GUEST_PAGE_SIZE / 64];  /* bits: first bytes of instructions */
+	uint64_t called[GUEST_PAGE_SIZE / 64];  /* bits: bytes of those that are in @callouts */
+	struct callout *callouts;
 	uint8_t image[GUEST_PAGE_SIZE];         /* of the guest page at @verified */
 };
 
@@ -68,6 +72,12 @@ struct side_tlb {
 	unsigned global, foreign; /* fills and refusals of either kind; recent ones count more */
 };
 
+/* Where translated code has called us, and for what. */
+struct call_site {
+	uintptr_t from; /* 0: nowhere */
+	const struct callout *callout;
+};
+
 /* One Unicorn: code of one privilege and one code size, with SSE2 or without. */
 struct side {
 	struct unicorn *unicorn;
@@ -87,6 +97,7 @@ struct side {
 	uint8_t xmm[16][16];
 	struct side_tlb tlb;
 	uint64_t fs_base, gs_base; /* as Unicorn has them */
+	struct call_site sites[CALL_SITES];
 	unsigned fills, flushes;   /* in the present run */
 	/*
 	 * At most what the translations take of Unicorn's buffer: when that is full Unicorn empties
@@ -123,7 +134,7 @@ struct unicorn {
 	struct timer verify_timer;
 	atomic_bool verify_armed;
 	struct {
-		uint64_t entries, stops, fills, refused, published, translated;
+		uint64_t entries, stops, fills, refused, published, translated, calls;
 	} stats;
 };
 
@@ -134,6 +145,8 @@ struct unicorn {
  * its block, of which the lowest four bits count.
  */
 bool unicorn_executes(const struct insn *insn, uint64_t start, const struct guest_code *guest);
+/* Of one that it executes: does it need us for that (callout.c)? */
+bool unicorn_calls(const struct insn *insn, uint64_t start);
 /* The vector registers that an instruction which Unicorn executes names. */
 uint16_t unicorn_vectors(const struct insn *insn);
 /* What does it in two steps, of which the first stays done when the second faults? */
@@ -162,6 +175,21 @@ void shadow_remark(struct shadows *shadows, struct shadow *shadow, const struct 
 bool shadow_verify(struct shadows *shadows, struct shadow *shadow, uint64_t epoch);
 bool shadows_full(const struct shadows *shadows);
 
+/* ---- callout.c ---- */
+
+/*
+ * Puts @insn with its @bytes, at @offset in its page, into the shadow. False: out of memory, nothing
+ * is changed.
+ */
+bool callout_publish(struct shadow *shadow, unsigned offset, const struct insn *insn,
+		     const uint8_t *bytes);
+/* Are those of them that lie in @count bytes from @offset on still the same there? */
+bool callouts_agree(const struct shadow *shadow, unsigned offset, const uint8_t *bytes,
+		    unsigned count);
+void callouts_free(struct shadow *shadow);
+/* A unicorn_callout for a side. */
+bool callout(void *side, uint64_t *registers, uintptr_t from);
+
 /* ---- side.c ---- */
 
 /* @index: bits SIDE_*. */
@@ -181,6 +209,11 @@ bool side_is_full(const struct side *side);
  */
 bool side_run(struct side *side);
 
+/* Where the 16 bytes at @address are, which are aligned, or NULL. */
+uint8_t *side_operand(struct side *side, uint64_t address, enum access access);
+/* All translations are gone. */
+void side_forget_sites(struct side *side);
+
 /* ---- engine.c ---- */
 
 /*
@@ -193,6 +226,14 @@ const uint8_t *unicorn_decode(struct vcpu *vcpu, struct insn *insn, bool *whole)
 
 /* After a fault of translated code at @host_pc: makes the state exact. False: it was not there. */
 bool unicorn_restore_state(uintptr_t host_pc);
+/*
+ * What FWAIT does in the calling thread, called @from a place in translated code. @registers:
+ * Unicorn's general ones, and the others somewhere behind. False: Unicorn stops at the instruction.
+ */
+typedef bool unicorn_callout(void *opaque, uint64_t *registers, uintptr_t from);
+void unicorn_set_callout(unicorn_callout *function, void *opaque);
+/* Makes Unicorn's RIP that of the instruction which called. False: not known. */
+bool unicorn_locate(uintptr_t from);
 
 /* ---- lockstep.c ---- */
 

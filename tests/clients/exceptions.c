@@ -327,6 +327,74 @@ static void many_division_errors(void)
 	CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), 3000);
 }
 
+/* Code that is hot, and whose operand then is no longer aligned: #GP there, before anything is done. */
+#define ALIGNED_LOOP(name, insn)                                                                   \
+	GUEST(name, 64,                                                                            \
+	      "mov $5000, %ecx; mov $0x30000, %ebx; pxor %xmm1, %xmm1\n"                           \
+	      "1: " insn "; dec %ecx; jnz 1b; add $8, %ebx; jmp 1b\n"                              \
+	      ".org " #name " + 0x80\n"                                                            \
+	      "mov %ecx, %eax; out %eax, $0x10; mov 8(%rsp), %eax; out %eax, $0x11\n"              \
+	      "movd %xmm1, %eax; out %eax, $0x12; mov 0x30008, %eax; out %eax, $0x13")
+ALIGNED_LOOP(load_loop, "movdqa (%rbx), %xmm1");
+ALIGNED_LOOP(store_loop, "movaps %xmm1, (%rbx)");
+ALIGNED_LOOP(add_loop, "paddd (%rbx), %xmm1");
+ALIGNED_LOOP(indexed_loop, "movdqa 0x30(%rdi, %rbx, 1), %xmm1; movdqa (%rdi, %rbx, 1), %xmm1");
+
+static void misaligned_vectors(void)
+{
+	static const struct {
+		const char *name;
+		const uint8_t *code, *end;
+		uint32_t sum, left; /* XMM1's lowest part, and memory at 0x30008 */
+	} rows[] = {
+		{ "load", load_loop, load_loop_end, 3, 5 },
+		{ "store", store_loop, store_loop_end, 0, 0 },
+		{ "add", add_loop, add_loop_end, 15000, 5 },
+		{ "indexed", indexed_loop, indexed_loop_end, 3, 5 },
+	};
+	static const uint32_t data[] = { 3, 4, 5, 6 };
+	uint32_t count, rip, sum, left;
+	struct vm vm;
+	struct vcpu vcpu;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(rows); i++) {
+		vm_create(&vm);
+		vcpu_create(&vm, &vcpu, 0);
+		vm_load(&vm, GUEST_CODE, rows[i].code, rows[i].end);
+		vcpu_set_mode(&vcpu, MODE_LONG, GUEST_CODE);
+		vm_set_gate(&vm, MODE_LONG, 13, GUEST_CODE + 0x80);
+		memcpy(vm.ram + 0x30000, data, sizeof(data));
+		count = vcpu_expect_out(&vcpu, 0x10, 4);
+		rip = vcpu_expect_out(&vcpu, 0x11, 4);
+		sum = vcpu_expect_out(&vcpu, 0x12, 4);
+		left = vcpu_expect_out(&vcpu, 0x13, 4);
+		case_row(!count && rip == GUEST_CODE + 14 && sum == rows[i].sum &&
+				 left == rows[i].left,
+			 rows[i].name, "%u left, RIP +%#x, %u, %u", count, rip - GUEST_CODE, sum, left);
+		vcpu_destroy(&vcpu);
+		vm_destroy(&vm);
+	}
+}
+
+/* Jumps into the operand of an instruction, where another one begins, as often as to its start. */
+GUEST(operand_code, 64,
+      "mov $20000, %ecx; xor %eax, %eax; mov $0x30000 - 0xebc0ff, %rbx; pxor %xmm1, %xmm1\n"
+      "1: mov %ecx, 0x30000; test $1, %cl; jnz 3f\n"
+      "2: .byte 0x0f, 0x28, 0x83; 3: .byte 0xff, 0xc0, 0xeb, 0x00\n" /* MOVAPS; INC EAX, JMP */
+      "paddd %xmm0, %xmm1; dec %ecx; jnz 1b\n"
+      "out %eax, $0x10; movd %xmm1, %eax; out %eax, $0x11; hlt");
+
+static void into_an_operand(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+
+	VM_BOOT(&vm, &vcpu, MODE_LONG, operand_code);
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), 10000);
+	/* Each even number twice. */
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x11, 4), 2 * 10000 * 10001);
+}
+
 static const struct test_case cases[] = {
 	{ "long", long_mode },
 	{ "protected", protected },
@@ -336,5 +404,7 @@ static const struct test_case cases[] = {
 	{ "many_division_errors", many_division_errors },
 	{ "trap_flag", trap_flag },
 	{ "own_watchpoint", own_watchpoint },
+	{ "misaligned_vectors", misaligned_vectors },
+	{ "into_an_operand", into_an_operand },
 };
 CASES_MAIN(cases)

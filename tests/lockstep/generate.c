@@ -352,11 +352,13 @@ static void base_operand(struct generator *g, struct modrm *o, uint8_t *rex, uns
 }
 
 /* Loads registers as it needs them, so before the instruction's own bytes. */
-static void memory_operand(struct generator *g, struct modrm *o, uint8_t *rex)
+static void memory_operand(struct generator *g, struct modrm *o, uint8_t *rex, bool aligned)
 {
 	unsigned base;
 
 	o->target = DATA_LINEAR + any_target(g);
+	if (aligned)
+		o->target &= ~15u;
 	o->relative = false;
 	switch (below(g, 8)) {
 	case 0: /* disp32: relative to RIP in 64-bit code */
@@ -576,7 +578,7 @@ static bool encode(struct generator *g, const struct opcode_choice *c, struct en
 	if (memory) {
 		uint8_t high = 0;
 
-		memory_operand(g, &o, &high);
+		memory_operand(g, &o, &high, is_vector(c) && !one_in(g, 4));
 		if (high)
 			rex |= 0x40 | high;
 	} else {

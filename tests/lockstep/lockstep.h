@@ -117,6 +117,8 @@ uint8_t *machine_page(struct machine *machine, unsigned page);
 #define MEMORY_SAME (~0u)
 uint32_t machine_memory_differs(struct machine *a, struct machine *b);
 uint64_t machine_entries(struct machine *machine); /* into Unicorn */
+/* How often Unicorn's code has called us; of a machine with Unicorn. */
+uint64_t machine_calls(struct machine *machine);
 
 /* ---- native.c ---- */
 

@@ -330,6 +330,11 @@ uint64_t machine_entries(struct machine *m)
 		       ((struct unicorn *)m->vcpu->engine_data)->stats.entries;
 }
 
+uint64_t machine_calls(struct machine *m)
+{
+	return ((struct unicorn *)m->vcpu->engine_data)->stats.calls;
+}
+
 /* ---- running ---- */
 
 static uint64_t mix(uint64_t hash, uint64_t value)

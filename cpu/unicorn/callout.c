@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Instructions that Unicorn's code calls us for.
+ *
+ * A vector in memory has to be aligned, and Unicorn does not look. In the shadow such an instruction
+ * is prefixes that mean nothing and FWAIT, of the same length: for FWAIT Unicorn calls a function of
+ * C (stop.c), which comes here. With whatever is not as usual Unicorn stops there, and the interpreter
+ * executes the instruction. Who jumps into the middle of one finds FWAIT as well, but nothing that
+ * belongs to the address, and stops.
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/unicorn/unicorn.h"
+#include "util/guard.h"
+
+#define FWAIT 0x9b
+#define CS_PREFIX 0x2e
+
+enum kind { LOAD, STORE, CALCULATE };
+
+struct callout {
+	struct callout *next; /* of the shadow */
+	enum kind kind;
+	simd_direct *thunk; /* CALCULATE */
+	struct insn insn;
+	uint16_t offset; /* in the page */
+	uint8_t bytes[15];
+};
+
+/* ---- in the shadow ---- */
+
+static enum kind kind_of(const struct insn *insn)
+{
+	switch (insn->opcode) {
+	case 0x28: /* MOVAPS, MOVAPD */
+	case 0x6f: /* MOVDQA */
+		return LOAD;
+	case 0x29: /* MOVAPS, MOVAPD */
+	case 0x2b: /* MOVNTPS, MOVNTPD */
+	case 0x7f: /* MOVDQA */
+	case 0xe7: /* MOVNTDQ */
+		return STORE;
+	default:
+		return CALCULATE;
+	}
+}
+
+bool callout_publish(struct shadow *shadow, unsigned offset, const struct insn *insn,
+		     const uint8_t *bytes)
+{
+	struct callout *callout = calloc(1, sizeof(*callout));
+
+	if (!callout)
+		return false;
+	callout->kind = kind_of(insn);
+	callout->insn = *insn;
+	callout->offset = offset;
+	memcpy(callout->bytes, bytes, insn->length);
+	if (callout->kind == CALCULATE) {
+		callout->thunk =
+			simd_direct_get(insn, simd_row(insn->map, insn->prefix, insn->opcode));
+		if (!callout->thunk) {
+			free(callout);
+			return false;
+		}
+	}
+	callout->next = shadow->callouts;
+	shadow->callouts = callout;
+	memset(shadow->code + offset, CS_PREFIX, insn->length - 1);
+	shadow->code[offset + insn->length - 1] = FWAIT;
+	return true;
+}
+
+bool callouts_agree(const struct shadow *shadow, unsigned offset, const uint8_t *bytes,
+		    unsigned count)
+{
+	const struct callout *callout;
+
+	for (callout = shadow->callouts; callout; callout = callout->next) {
+		const unsigned start = callout->offset, end = start + callout->insn.length;
+		const unsigned from = start > offset ? start : offset;
+		const unsigned to = end < offset + count ? end : offset + count;
+
+		if (from < to && memcmp(callout->bytes + (from - start), bytes + (from - offset),
+					to - from))
+			return false;
+	}
+	return true;
+}
+
+void callouts_free(struct shadow *shadow)
+{
+	struct callout *callout;
+
+	while ((callout = shadow->callouts)) {
+		shadow->callouts = callout->next;
+		free(callout);
+	}
+}
+
+/* ---- Unicorn's own registers ---- */
+
+#define SEARCHED_BYTES 4096
+#define UNKNOWN (-1)
+#define NOT_FOUND (-2)
+
+/* Where the first vector register is behind the general ones, and how far the next one is from it. */
+static atomic_int xmm_offset = UNKNOWN;
+static atomic_int xmm_stride;
+
+static int find(const uint8_t *place, const uint8_t *bytes)
+{
+	for (int i = 0; i + 16 <= SEARCHED_BYTES; i += 8)
+		if (!memcmp(place + i, bytes, 16))
+			return i;
+	return NOT_FOUND;
+}
+
+/* Writes a register by its name and looks where that came out. */
+static int place_of(uc_engine *uc, const uint8_t *registers, int name)
+{
+	static const uint8_t mark[16] = { 0xd6, 0x1f, 0x95, 0x3c, 0x08, 0xe7, 0x6a, 0xb1,
+					  0x43, 0xcc, 0x72, 0x9d, 0x0e, 0xf5, 0x81, 0x2b };
+	uint8_t before[16], written[16];
+	void *values[] = { before };
+	int place;
+
+	memcpy(written, mark, sizeof(written));
+	uc_reg_read_batch(uc, &name, values, 1);
+	uc_reg_write(uc, name, written);
+	place = find(registers, mark);
+	uc_reg_write(uc, name, before);
+	return place;
+}
+
+/* The general registers are at the start, in the order of their numbers. */
+static bool begins_with(uc_engine *uc, const uint64_t *registers, int *names, unsigned count)
+{
+	uint64_t value;
+	void *values[] = { &value };
+
+	for (unsigned i = 0; i < count; i++) {
+		value = 0;
+		uc_reg_read_batch(uc, &names[i], values, 1);
+		if (value != registers[i])
+			return false;
+	}
+	return true;
+}
+
+static int find_vectors(struct side *side, const uint64_t *registers)
+{
+	const uint8_t *start = (const uint8_t *)registers;
+	int first = place_of(side->uc, start, UC_X86_REG_XMM0);
+	int last = place_of(side->uc, start, UC_X86_REG_XMM7);
+
+	if (!begins_with(side->uc, registers, side->registers, side->gprs) || first < 0 ||
+	    last <= first || (last - first) % 7)
+		first = NOT_FOUND;
+	atomic_store(&xmm_stride, (last - first) / 7);
+	atomic_store(&xmm_offset, first);
+	return first;
+}
+
+/* ---- in the code ---- */
+
+static const struct callout *look_up(struct side *side, uintptr_t from)
+{
+	struct call_site *site = &side->sites[(from >> 3) % CALL_SITES];
+	struct vcpu *vcpu = side->unicorn->vcpu;
+	const struct callout *callout = NULL;
+	const struct shadow *shadow;
+	const uint8_t *host;
+	uint64_t rip = 0;
+	void *values[] = { &rip };
+
+	if (site->from == from)
+		return site->callout;
+	if (!unicorn_locate(from))
+		return NULL;
+	uc_reg_read_batch(side->uc, &side->registers[side->gprs + 1], values, 1);
+	host = mmu_lookup(&vcpu->mmu, rip, 1, ACCESS_EXEC, vcpu->code_mode);
+	shadow = host ? shadow_find(&side->shadows, host) : NULL;
+	if (shadow)
+		for (callout = shadow->callouts; callout; callout = callout->next)
+			if (callout->offset == (rip & ~GUEST_PAGE_MASK))
+				break;
+	if (callout)
+		*site = (struct call_site){ from, callout };
+	return callout;
+}
+
+static uint64_t operand(const struct side *side, const struct insn *insn, const uint64_t *registers)
+{
+	uint64_t address = insn->disp;
+
+	if (insn->base != GPR_ZERO)
+		address += registers[insn->base];
+	if (insn->index != GPR_ZERO)
+		address += registers[insn->index] << insn->scale;
+	address &= insn->amask;
+	if (insn->code != 8)
+		return (uint32_t)address;
+	if (insn->seg == SEG_FS)
+		address += side->fs_base;
+	else if (insn->seg == SEG_GS)
+		address += side->gs_base;
+	return address;
+}
+
+static uint8_t *operand_host(struct side *side, uint64_t address, enum access access)
+{
+	struct vcpu *vcpu = side->unicorn->vcpu;
+	uint8_t *host = mmu_lookup(&vcpu->mmu, address, 16, access, vcpu->data_mode);
+
+	if (!host)
+		host = side_operand(side, address, access);
+	if (host && side->unicorn->lockstep &&
+	    !lockstep_data(side->unicorn->lockstep, host, access == ACCESS_WRITE))
+		return NULL;
+	return host;
+}
+
+bool callout(void *opaque, uint64_t *registers, uintptr_t from)
+{
+	struct side *side = opaque;
+	const struct callout *callout;
+	uint64_t address;
+	uint16_t flags = 0;
+	uint8_t *xmm, *host;
+	int offset = atomic_load_explicit(&xmm_offset, memory_order_relaxed);
+
+	if (unlikely(offset < 0)) {
+		if (offset == UNKNOWN)
+			offset = find_vectors(side, registers);
+		if (offset < 0)
+			return false;
+	}
+	callout = look_up(side, from);
+	if (unlikely(!callout))
+		return false;
+	address = operand(side, &callout->insn, registers);
+	if (unlikely(address & 15))
+		return false;
+	host = operand_host(side, address, callout->kind == STORE ? ACCESS_WRITE : ACCESS_READ);
+	if (unlikely(!host))
+		return false;
+	side->unicorn->stats.calls++;
+	xmm = (uint8_t *)registers + offset +
+	      callout->insn.reg_number *
+		      atomic_load_explicit(&xmm_stride, memory_order_relaxed);
+	switch (callout->kind) {
+	case LOAD:
+		memcpy(xmm, host, 16);
+		break;
+	case STORE:
+		memcpy(host, xmm, 16);
+		break;
+	case CALCULATE:
+		callout->thunk(xmm, host, NULL, &flags);
+		break;
+	}
+	return true;
+}
