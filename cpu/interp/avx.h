@@ -8,6 +8,7 @@
 #ifndef FAUXKVM_CPU_INTERP_AVX_H
 #define FAUXKVM_CPU_INTERP_AVX_H
 
+#include "cpu/fpu.h"
 #include "cpu/interp/insn.h"
 
 #define AVX_BYTES 32 /* of a YMM register */
@@ -84,5 +85,53 @@ static inline bool avx_w(const struct insn *insn, const struct avx_row *row)
 
 /* Handler of a VEX encoding; NULL: #UD. */
 insn_fn *avx_select(struct insn *insn);
+
+/* ---- for who has a guest's registers elsewhere than in its vCPU ---- */
+
+struct avx_registers {
+	uint8_t *low; /* of vector 0, 16 bytes; @stride on from it that of the next */
+	size_t stride;
+	uint8_t (*high)[16];
+	uint64_t *gpr;
+};
+
+/*
+ * Of a decoded instruction: is it one that avx_execute() does? Those neither set flags nor use MXCSR,
+ * and access one operand in memory at most.
+ */
+bool avx_is_plain(const struct insn *insn);
+/* Bits of the vectors of which it names the lower halves. */
+uint16_t avx_vectors(const struct insn *insn);
+
+/* Such an instruction, prepared. */
+struct avx_plan {
+	const struct insn *insn;
+	const struct avx_row *row;
+	avx_thunk *thunk;      /* NULL: none is needed */
+	uint8_t bytes;         /* of the operand in memory; 0: nothing */
+	bool written, aligned; /* to @bytes */
+};
+
+/* @insn stays as it is while the plan is used. False: out of memory. */
+bool avx_prepare(struct avx_plan *plan, const struct insn *insn);
+/* Has the vCPU the feature? It does not change. */
+bool avx_offered(const struct vcpu *cpu, const struct avx_plan *plan);
+/* @memory: the operand's place. Where AVX is switched on (avx_enabled()). */
+void avx_execute(const struct avx_plan *plan, const struct avx_registers *registers,
+		 uint8_t *memory);
+
+/* Else there is #UD. */
+static inline bool avx_switched_on(const struct cpu_state *s)
+{
+	const uint64_t both = XFEATURE_BIT(XFEATURE_SSE) | XFEATURE_BIT(XFEATURE_AVX);
+
+	return s->cr4 & CR4_OSXSAVE && (s->xcr0 & both) == both;
+}
+
+/* Else there is #UD or #NM. */
+static inline bool avx_enabled(const struct vcpu *cpu)
+{
+	return avx_switched_on(&cpu->state) && !(cpu->state.cr0 & CR0_TS);
+}
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * Instructions that Unicorn's code calls us for.
  *
- * A vector in memory has to be aligned, and Unicorn does not look. In the shadow such an instruction
- * is prefixes that mean nothing and FWAIT, of the same length: for FWAIT Unicorn calls a function of
+ * A vector in memory has to be aligned, and Unicorn does not look; AVX it does not know. In the
+ * shadow such an instruction is prefixes that mean nothing and FWAIT, of the same length: for FWAIT Unicorn calls a function of
  * C (stop.c), which comes here. With whatever is not as usual Unicorn stops there, and the interpreter
  * executes the instruction. Who jumps into the middle of one finds FWAIT as well, but nothing that
  * belongs to the address, and stops.
@@ -12,18 +12,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/interp/avx.h"
 #include "cpu/unicorn/unicorn.h"
 #include "util/guard.h"
 
 #define FWAIT 0x9b
 #define CS_PREFIX 0x2e
 
-enum kind { LOAD, STORE, CALCULATE };
+enum kind { LOAD, STORE, CALCULATE, AVX };
 
 struct callout {
 	struct callout *next; /* of the shadow */
 	enum kind kind;
 	simd_direct *thunk; /* CALCULATE */
+	struct avx_plan avx;
+	bool offered;        /* of AVX: the guest has it */
+	uint8_t size;        /* of the operand in memory; 0: nothing */
+	bool written, aligned;
 	struct insn insn;
 	uint16_t offset; /* in the page */
 	uint8_t bytes[15];
@@ -33,6 +38,8 @@ struct callout {
 
 static enum kind kind_of(const struct insn *insn)
 {
+	if (insn->flags & INSN_VEX)
+		return AVX;
 	switch (insn->opcode) {
 	case 0x28: /* MOVAPS, MOVAPD */
 	case 0x6f: /* MOVDQA */
@@ -47,6 +54,28 @@ static enum kind kind_of(const struct insn *insn)
 	}
 }
 
+/* False: out of memory. */
+static bool prepare(struct callout *callout)
+{
+	const struct insn *insn = &callout->insn;
+
+	if (callout->kind == AVX) {
+		if (!avx_prepare(&callout->avx, insn))
+			return false;
+		callout->size = callout->avx.bytes;
+		callout->written = callout->avx.written;
+		callout->aligned = callout->avx.aligned;
+		return true;
+	}
+	callout->size = 16;
+	callout->written = callout->kind == STORE;
+	callout->aligned = true;
+	if (callout->kind == CALCULATE)
+		callout->thunk =
+			simd_direct_get(insn, simd_row(insn->map, insn->prefix, insn->opcode));
+	return callout->kind != CALCULATE || callout->thunk;
+}
+
 bool callout_publish(struct shadow *shadow, unsigned offset, const struct insn *insn,
 		     const uint8_t *bytes)
 {
@@ -58,13 +87,9 @@ bool callout_publish(struct shadow *shadow, unsigned offset, const struct insn *
 	callout->insn = *insn;
 	callout->offset = offset;
 	memcpy(callout->bytes, bytes, insn->length);
-	if (callout->kind == CALCULATE) {
-		callout->thunk =
-			simd_direct_get(insn, simd_row(insn->map, insn->prefix, insn->opcode));
-		if (!callout->thunk) {
-			free(callout);
-			return false;
-		}
+	if (!prepare(callout)) {
+		free(callout);
+		return false;
 	}
 	callout->next = shadow->callouts;
 	shadow->callouts = callout;
@@ -166,18 +191,18 @@ static int find_vectors(struct side *side, const uint64_t *registers)
 
 /* ---- in the code ---- */
 
-static const struct callout *look_up(struct side *side, uintptr_t from)
+static const struct call_site *look_up(struct side *side, uintptr_t from)
 {
 	struct call_site *site = &side->sites[(from >> 3) % CALL_SITES];
 	struct vcpu *vcpu = side->unicorn->vcpu;
-	const struct callout *callout = NULL;
+	struct callout *callout = NULL;
 	const struct shadow *shadow;
 	const uint8_t *host;
 	uint64_t rip = 0;
 	void *values[] = { &rip };
 
 	if (site->from == from)
-		return site->callout;
+		return site;
 	if (!unicorn_locate(from))
 		return NULL;
 	uc_reg_read_batch(side->uc, &side->registers[side->gprs + 1], values, 1);
@@ -187,16 +212,21 @@ static const struct callout *look_up(struct side *side, uintptr_t from)
 		for (callout = shadow->callouts; callout; callout = callout->next)
 			if (callout->offset == (rip & ~GUEST_PAGE_MASK))
 				break;
-	if (callout)
-		*site = (struct call_site){ from, callout };
-	return callout;
+	if (!callout)
+		return NULL;
+	*site = (struct call_site){ from, rip, callout };
+	return site;
 }
 
-static uint64_t operand(const struct side *side, const struct insn *insn, const uint64_t *registers)
+static uint64_t operand(const struct side *side, const struct call_site *site,
+			const uint64_t *registers)
 {
+	const struct insn *insn = &site->callout->insn;
 	uint64_t address = insn->disp;
 
-	if (insn->base != GPR_ZERO)
+	if (insn->base == GPR_BLOCK)
+		address += site->rip - insn->offset;
+	else if (insn->base != GPR_ZERO)
 		address += registers[insn->base];
 	if (insn->index != GPR_ZERO)
 		address += registers[insn->index] << insn->scale;
@@ -210,27 +240,63 @@ static uint64_t operand(const struct side *side, const struct insn *insn, const 
 	return address;
 }
 
-static uint8_t *operand_host(struct side *side, uint64_t address, enum access access)
+static uint8_t *operand_host(struct side *side, uint64_t address, const struct callout *callout)
 {
+	const enum access access = callout->written ? ACCESS_WRITE : ACCESS_READ;
 	struct vcpu *vcpu = side->unicorn->vcpu;
-	uint8_t *host = mmu_lookup(&vcpu->mmu, address, 16, access, vcpu->data_mode);
+	uint8_t *host;
 
+	if (callout->aligned && address & (callout->size - 1))
+		return NULL;
+	host = mmu_lookup(&vcpu->mmu, address, callout->size, access, vcpu->data_mode);
 	if (!host)
-		host = side_operand(side, address, access);
+		host = side_operand(side, address, callout->size, access);
 	if (host && side->unicorn->lockstep &&
-	    !lockstep_data(side->unicorn->lockstep, host, access == ACCESS_WRITE))
+	    !lockstep_data(side->unicorn->lockstep, host, callout->written))
 		return NULL;
 	return host;
+}
+
+static bool execute(struct side *side, struct callout *callout, uint64_t *registers,
+		    uint8_t *vectors, uint8_t *memory)
+{
+	const size_t stride = atomic_load_explicit(&xmm_stride, memory_order_relaxed);
+	uint8_t *reg = vectors + callout->insn.reg_number * stride;
+	struct vcpu *vcpu = side->unicorn->vcpu;
+	uint16_t flags;
+
+	switch (callout->kind) {
+	case LOAD:
+		memcpy(reg, memory, 16);
+		return true;
+	case STORE:
+		memcpy(memory, reg, 16);
+		return true;
+	case CALCULATE:
+		callout->thunk(reg, memory, NULL, &flags);
+		return true;
+	case AVX:
+		if (unlikely(!avx_enabled(vcpu)))
+			return false;
+		if (unlikely(!callout->offered))
+			callout->offered = avx_offered(vcpu, &callout->avx);
+		if (unlikely(!callout->offered))
+			return false;
+		avx_execute(&callout->avx,
+			    &(struct avx_registers){ vectors, stride, vcpu->state.fpu.ymm_high,
+						     registers },
+			    memory);
+		return true;
+	}
+	return false;
 }
 
 bool callout(void *opaque, uint64_t *registers, uintptr_t from)
 {
 	struct side *side = opaque;
-	const struct callout *callout;
-	uint64_t address;
-	uint16_t flags = 0;
-	uint8_t *xmm, *host;
+	const struct call_site *site;
 	int offset = atomic_load_explicit(&xmm_offset, memory_order_relaxed);
+	uint8_t *memory = NULL;
 
 	if (unlikely(offset < 0)) {
 		if (offset == UNKNOWN)
@@ -238,29 +304,14 @@ bool callout(void *opaque, uint64_t *registers, uintptr_t from)
 		if (offset < 0)
 			return false;
 	}
-	callout = look_up(side, from);
-	if (unlikely(!callout))
+	site = look_up(side, from);
+	if (unlikely(!site))
 		return false;
-	address = operand(side, &callout->insn, registers);
-	if (unlikely(address & 15))
-		return false;
-	host = operand_host(side, address, callout->kind == STORE ? ACCESS_WRITE : ACCESS_READ);
-	if (unlikely(!host))
-		return false;
-	side->unicorn->stats.calls++;
-	xmm = (uint8_t *)registers + offset +
-	      callout->insn.reg_number *
-		      atomic_load_explicit(&xmm_stride, memory_order_relaxed);
-	switch (callout->kind) {
-	case LOAD:
-		memcpy(xmm, host, 16);
-		break;
-	case STORE:
-		memcpy(host, xmm, 16);
-		break;
-	case CALCULATE:
-		callout->thunk(xmm, host, NULL, &flags);
-		break;
+	if (site->callout->size) {
+		memory = operand_host(side, operand(side, site, registers), site->callout);
+		if (unlikely(!memory))
+			return false;
 	}
-	return true;
+	side->unicorn->stats.calls++;
+	return execute(side, site->callout, registers, (uint8_t *)registers + offset, memory);
 }

@@ -9,11 +9,12 @@
  *  - REP: the interpreter moves whole pages with the host's own instruction;
  *  - PAUSE: Unicorn leaves its code for it and comes back;
  *  - x87, MMX and floating point: the interpreter has the host's own results; of SSE and SSE2 Unicorn
- *    gets what moves or computes integers;
- *  - vectors in memory that must be aligned: Unicorn does not check, so it calls us (callout.c), but for
- *    known addresses;
+ *    gets what moves or computes integers, and for the same of AVX it calls us (callout.c);
+ *  - vectors in memory that must be aligned: Unicorn does not check, so it calls us, but for known
+ *    addresses;
  *  - near branches with an operand-size prefix: makers of CPUs differ.
  */
+#include "cpu/interp/avx.h"
 #include "cpu/interp/ops_system.h"
 #include "cpu/interp/simd.h"
 #include "cpu/unicorn/unicorn.h"
@@ -165,7 +166,7 @@ static const struct simd_row *vector_row(const struct insn *insn)
 	const bool two_prefixes = (insn->prefix != 0x66 && insn->flags & INSN_OPSIZE) ||
 				  insn->flags & INSN_REPEATS;
 
-	if (insn->map != 1 || approximate || two_prefixes || row->form == SIMD_NONE ||
+	if (insn->map != 1 || insn->flags & INSN_VEX || approximate || two_prefixes || row->form == SIMD_NONE ||
 	    row->form == SIMD_MASKMOV || row->flags & refused ||
 	    (row->feature != SIMD_SSE && row->feature != SIMD_SSE2))
 		return NULL;
@@ -206,6 +207,8 @@ bool unicorn_calls(const struct insn *insn, uint64_t start)
 {
 	const struct simd_row *row = vector_row(insn);
 
+	if (insn->flags & INSN_VEX)
+		return true;
 	return row && must_be_looked_at(insn, row, start);
 }
 
@@ -215,6 +218,8 @@ uint16_t unicorn_vectors(const struct insn *insn)
 	const uint16_t reg = 1u << insn->reg_number;
 	const uint16_t rm = insn->flags & INSN_MEM ? 0 : 1u << insn->rm_number;
 
+	if (insn->flags & INSN_VEX)
+		return avx_vectors(insn);
 	if (!row)
 		return 0;
 	switch ((enum simd_form)row->form) {
@@ -257,7 +262,7 @@ bool unicorn_executes(const struct insn *insn, uint64_t start, const struct gues
 			       insn->map == 1 ? two_byte[insn->opcode] :
 						NO;
 
-	if (!insn->length || insn->flags & (INSN_LOCK | INSN_VEX | INSN_CROSS | INSN_CHECK))
+	if (!insn->length || insn->flags & (INSN_LOCK | INSN_CROSS | INSN_CHECK))
 		return false;
 	/* Of forms that do not exist Unicorn takes some for others. */
 	if (insn->fn == op_ud)
@@ -265,6 +270,8 @@ bool unicorn_executes(const struct insn *insn, uint64_t start, const struct gues
 	/* Only 64-bit code has the bases of FS and GS in Unicorn. */
 	if (insn->code != 8 && (insn->seg == SEG_FS || insn->seg == SEG_GS))
 		return false;
+	if (insn->flags & INSN_VEX)
+		return guest->vectors && avx_is_plain(insn);
 	if (is_wrong(insn))
 		return false;
 	switch (entry & 0xff) {

@@ -130,12 +130,13 @@ static bool fill_code(struct side *side, uint64_t address, uc_tlb_entry *result)
 	return true;
 }
 
-uint8_t *side_operand(struct side *side, uint64_t address, enum access access)
+uint8_t *side_operand(struct side *side, uint64_t address, unsigned bytes, enum access access)
 {
 	struct vcpu *vcpu = side->unicorn->vcpu;
 	uint8_t *host;
 
-	if (side->wide && !canonical(vcpu, address))
+	if ((side->wide && !canonical(vcpu, address)) ||
+	    (address & ~GUEST_PAGE_MASK) + bytes > GUEST_PAGE_SIZE)
 		return NULL;
 	host = translate(vcpu, address, access, vcpu->data_mode);
 	return host && !guard_probe(host, access == ACCESS_WRITE) ? host : NULL;

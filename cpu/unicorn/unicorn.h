@@ -75,7 +75,8 @@ struct side_tlb {
 /* Where translated code has called us, and for what. */
 struct call_site {
 	uintptr_t from; /* 0: nowhere */
-	const struct callout *callout;
+	uint64_t rip;
+	struct callout *callout;
 };
 
 /* One Unicorn: code of one privilege and one code size, with SSE2 or without. */
@@ -209,8 +210,8 @@ bool side_is_full(const struct side *side);
  */
 bool side_run(struct side *side);
 
-/* Where the 16 bytes at @address are, which are aligned, or NULL. */
-uint8_t *side_operand(struct side *side, uint64_t address, enum access access);
+/* Where @bytes at @address are, or NULL: also if they are on two pages. */
+uint8_t *side_operand(struct side *side, uint64_t address, unsigned bytes, enum access access);
 /* All translations are gone. */
 void side_forget_sites(struct side *side);
 

@@ -287,6 +287,35 @@ static void ymm_is_state(void)
 	CHECK_EQ(vcpu_expect_out(&vcpu, 0x11, 4), 0x12345678);
 }
 
+/* The guest takes AVX away from under code that is hot. */
+GUEST(avx_off_code, 64,
+      "mov %cr4, %rax; or $0x40600, %eax; mov %rax, %cr4; mov $7, %eax; xor %edx, %edx\n"
+      "xor %ecx, %ecx; xsetbv; mov $5000, %esi; vxorps %xmm3, %xmm3, %xmm3\n"
+      "1: vmovdqu 0x30003, %ymm1; vinsertf128 $0, %xmm3, %ymm1, %ymm2; vmovdqu %ymm2, 0x30043\n"
+      "dec %esi; jnz 1b; mov 0x30043, %eax; out %eax, $0x10; mov 0x30043 + 28, %eax\n"
+      "out %eax, $0x11; mov $3, %eax; xsetbv; mov $10, %esi; jmp 1b\n"
+      ".org avx_off_code + 0x100; mov %esi, %eax; out %eax, $0x12; hlt");
+
+static void avx_switched_off(void)
+{
+	struct cpuid cpuid;
+	struct vm vm;
+	struct vcpu vcpu;
+
+	vm_create(&vm);
+	get_supported(&vm, &cpuid);
+	if (!(leaf(&cpuid, 0xd, 0)->eax & 4))
+		case_skip("the host has no AVX");
+	vm_destroy(&vm);
+	BOOT(&vm, &vcpu, &cpuid, MODE_LONG, avx_off_code);
+	vm_set_gate(&vm, MODE_LONG, 6, GUEST_CODE + 0x100);
+	memset(vm.ram + 0x30003, 0x5a, 32);
+	memset(vm.ram + 0x30043, 0xff, 32);
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), 0);
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x11, 4), 0x5a5a5a5a);
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x12, 4), 10);
+}
+
 /* Hot enough for every engine. */
 GUEST(sse_code, 64,
       "mov $1000, %ecx; mov $7, %eax; movd %eax, %xmm0; pxor %xmm1, %xmm1\n"
@@ -362,6 +391,7 @@ static const struct test_case cases[] = {
 	{ "runtime_bits", runtime_bits },
 	{ "fixed_after_run", fixed_after_run },
 	{ "ymm_is_state", ymm_is_state },
+	{ "avx_switched_off", avx_switched_off },
 	{ "no_entries", no_entries },
 	{ "several_cores", several_cores },
 	{ "topology", topology },

@@ -552,6 +552,16 @@ static bool names_bits(const struct opcode_choice *c)
 	       (c->opcode == 0xa3 || c->opcode == 0xab || c->opcode == 0xb3 || c->opcode == 0xbb);
 }
 
+/* The opcode behind VEX: of @rex its bits, of @map also others now and then, and any third register. */
+static void add_vex(struct generator *g, struct encoding *e, uint8_t rex, uint8_t map)
+{
+	const uint8_t third = one_in(g, 2) ? 0 : below(g, 16);
+
+	add_byte(e, 0xc4);
+	add_byte(e, (~rex & 7) << 5 | map);
+	add_byte(e, (rex & 8) << 4 | (~third & 15) << 3 | below(g, 8));
+}
+
 /* Encodes @c without regard to flags. False: this form does not exist. */
 static bool encode(struct generator *g, const struct opcode_choice *c, struct encoding *e,
 		   struct insn *insn)
@@ -560,11 +570,13 @@ static bool encode(struct generator *g, const struct opcode_choice *c, struct en
 	const bool memory = below(g, 3) > 0, wide = mode_is_64(g->mode);
 	uint8_t rex = 0, repeat = 0, reg = c->reg >= 0 ? (unsigned)c->reg : below(g, 8);
 	struct modrm o = { .count = 1 };
+	const bool vex = is_vector(c) && one_in(g, 4);
+	const uint8_t map = vex && one_in(g, 3) ? 1 + below(g, 3) : c->map;
 	unsigned operand_end;
 	int length;
 
 	e->count = 0;
-	if (one_in(g, is_string(c) ? 2 : is_vector(c) ? 3 : 24))
+	if (!vex && one_in(g, is_string(c) ? 2 : is_vector(c) ? 3 : 24))
 		repeat = repeats[below(g, 2)];
 	prepare(g, c, repeat);
 	if (wide && one_in(g, 2))
@@ -586,13 +598,17 @@ static bool encode(struct generator *g, const struct opcode_choice *c, struct en
 		if (wide && one_in(g, 3))
 			rex |= 0x41;
 	}
-	add_prefixes(g, e, c, memory, repeat);
-	if (rex)
-		add_byte(e, rex);
-	if (c->map)
-		add_byte(e, 0x0f);
-	if (c->map == 2)
-		add_byte(e, 0x38);
+	if (vex) {
+		add_vex(g, e, rex, map);
+	} else {
+		add_prefixes(g, e, c, memory, repeat);
+		if (rex)
+			add_byte(e, rex);
+		if (c->map)
+			add_byte(e, 0x0f);
+		if (c->map == 2)
+			add_byte(e, 0x38);
+	}
 	add_byte(e, c->opcode);
 	if (c->map == 0 && c->opcode >= 0xa0 && c->opcode <= 0xa3) {
 		uint64_t target = DATA_LINEAR + any_target(g);
@@ -606,7 +622,7 @@ static bool encode(struct generator *g, const struct opcode_choice *c, struct en
 	for (unsigned i = 0; i < 8; i++)
 		add_byte(e, (uint8_t)random_next(&g->random));
 	length = decode(&g->decode, e->bytes, e->count < 15 ? e->count : 15, 0, insn);
-	if (length <= 0 || insn->fn == op_too_long || insn->map != c->map ||
+	if (length <= 0 || insn->fn == op_too_long || insn->map != map ||
 	    insn->opcode != c->opcode)
 		return false;
 	/* Of vectors also forms that do not exist: a prefix, a register or memory too many. */

@@ -247,6 +247,11 @@ static void make_initial(struct machine *m, enum guest_mode mode)
 		fprintf(stderr, "the machine's registers are refused\n");
 		exit(2);
 	}
+	/* AVX, where the host has it. */
+	if (m->vcpu->features.avx) {
+		m->vcpu->state.cr4 |= CR4_OSXSAVE;
+		m->vcpu->state.xcr0 = m->vcpu->features.xcr0;
+	}
 	m->initial[mode] = m->vcpu->state;
 }
 
@@ -443,6 +448,8 @@ static void prepare(struct machine *m, const struct batch *batch, const struct s
 	vcpu->state = m->initial[m->mode];
 	memcpy(vcpu->state.gpr, sequence->gpr, sizeof(sequence->gpr));
 	memcpy(vcpu->state.fpu.xmm, batch->data, sizeof(vcpu->state.fpu.xmm));
+	memcpy(vcpu->state.fpu.ymm_high, batch->data + sizeof(vcpu->state.fpu.xmm),
+	       sizeof(vcpu->state.fpu.ymm_high));
 	vcpu->state.rip = CODE_LINEAR + sequence->start;
 	rflags_set(&vcpu->state, sequence->flags);
 	vcpu_mode_changed(vcpu);
