@@ -85,43 +85,9 @@ static bool reads_memory(const struct avx_row *row)
 	return row->form != AVX_MR && row->form != AVX_MOVE_MR && row->form != AVX_GM_R;
 }
 
-static inline void get(const struct avx_registers *registers, unsigned n, uint8_t value[AVX_BYTES])
-{
-	memcpy(value, registers->low + n * registers->stride, 16);
-	memcpy(value + 16, registers->high[n], 16);
-}
-
-static inline void set(const struct avx_registers *registers, unsigned n,
-		       const uint8_t value[AVX_BYTES])
-{
-	memcpy(registers->low + n * registers->stride, value, 16);
-	memcpy(registers->high[n], value + 16, 16);
-}
-
-static inline struct avx_registers own_registers(struct vcpu *cpu)
-{
-	struct cpu_state *s = &cpu->state;
-
-	return (struct avx_registers){ s->fpu.xmm[0], 16, s->fpu.ymm_high, s->gpr };
-}
-
-static inline void load_registers(const struct insn *insn, const struct avx_row *row,
-				  const struct avx_registers *registers, struct avx_call *call)
-{
-	get(registers, insn->reg_number & 15, call->reg);
-	get(registers, insn->vvvv & 15, call->third);
-	if (!(insn->flags & INSN_MEM)) {
-		get(registers, insn->rm_number & 15, call->rm);
-		call->gpr = registers->gpr[insn->rm_number];
-	}
-	if (row->form == AVX_RVMR)
-		get(registers, insn->imm >> 4 & (insn->code == 8 ? 15 : 7), call->fourth);
-}
-
 static void load_operands(struct vcpu *cpu, const struct insn *insn, const struct avx_row *row,
 			  struct avx_call *call)
 {
-	const struct avx_registers registers = own_registers(cpu);
 	const uint64_t *gpr = cpu->state.gpr;
 	bool memory = insn->flags & INSN_MEM;
 	unsigned bytes = operand_bytes(insn, row);
@@ -131,7 +97,14 @@ static void load_operands(struct vcpu *cpu, const struct insn *insn, const struc
 		exception_gp(cpu, insn, 0);
 	if (memory && reads_memory(row))
 		load_bytes(cpu, insn, call->memory, bytes);
-	load_registers(insn, row, &registers, call);
+	ymm_get(cpu, insn->reg_number & 15, call->reg);
+	ymm_get(cpu, insn->vvvv & 15, call->third);
+	if (!memory) {
+		ymm_get(cpu, insn->rm_number & 15, call->rm);
+		call->gpr = gpr[insn->rm_number];
+	}
+	if (row->form == AVX_RVMR)
+		ymm_get(cpu, insn->imm >> 4 & (insn->code == 8 ? 15 : 7), call->fourth);
 	if (row->flags & AVX_STRING) {
 		bool wide = avx_w(insn, row);
 
@@ -153,42 +126,35 @@ static void store_flags(struct vcpu *cpu, const struct insn *insn, const struct 
 		ymm_set(cpu, 0, call->xmm0);
 }
 
-/* All but what goes to memory, and flags. */
-static inline void store_registers(const struct insn *insn, const struct avx_row *row,
-				   const struct avx_registers *registers,
-				   const struct avx_call *call)
-{
-	switch ((enum avx_form)row->form) {
-	case AVX_MR:
-	case AVX_MOVE_MR:
-		set(registers, insn->rm_number, call->rm);
-		break;
-	case AVX_GM_R:
-		registers->gpr[insn->rm_number] = call->gpr;
-		break;
-	case AVX_G_RM:
-		registers->gpr[insn->reg_number] = call->gpr;
-		break;
-	case AVX_VM:
-		set(registers, insn->vvvv, call->third);
-		break;
-	default:
-		set(registers, insn->reg_number, call->reg);
-		break;
-	}
-}
-
 static void store_results(struct vcpu *cpu, const struct insn *insn, const struct avx_row *row,
 			  const struct avx_call *call)
 {
-	const struct avx_registers registers = own_registers(cpu);
+	bool memory = insn->flags & INSN_MEM;
 
-	if (insn->flags & INSN_MEM && !reads_memory(row))
-		store_bytes(cpu, insn, call->memory, operand_bytes(insn, row));
-	else if (row->flags & AVX_COMPARE)
-		store_flags(cpu, insn, row, call);
-	else
-		store_registers(insn, row, &registers, call);
+	switch ((enum avx_form)row->form) {
+	case AVX_MR:
+	case AVX_MOVE_MR:
+	case AVX_GM_R:
+		if (memory)
+			store_bytes(cpu, insn, call->memory, operand_bytes(insn, row));
+		else if (row->form == AVX_GM_R)
+			cpu->state.gpr[insn->rm_number] = call->gpr;
+		else
+			ymm_set(cpu, insn->rm_number, call->rm);
+		break;
+	case AVX_G_RM:
+		cpu->state.gpr[insn->reg_number] = call->gpr;
+		break;
+	case AVX_VM:
+		ymm_set(cpu, insn->vvvv, call->third);
+		break;
+	default:
+		if (row->flags & AVX_COMPARE)
+			store_flags(cpu, insn, row, call);
+		else
+			ymm_set(cpu, insn->reg_number, call->reg);
+		break;
+	}
 }
 
 /* VCVTPS2PH to memory: a store that faults leaves the flags as they were. */
@@ -513,16 +479,11 @@ static bool is_vzeroupper(const struct insn *insn)
 	return insn->fn == op_vzero && !insn->vector;
 }
 
-static bool is_move(const struct insn *insn)
-{
-	return insn->fn == load_vector || insn->fn == store_vector;
-}
-
 bool avx_is_plain(const struct insn *insn)
 {
 	if (!(insn->flags & INSN_VEX) || insn->flags & INSN_EVEX)
 		return false;
-	return is_move(insn) || is_vzeroupper(insn) ||
+	return insn->fn == load_vector || insn->fn == store_vector || is_vzeroupper(insn) ||
 	       (insn->fn == op_avx &&
 		!(row_of(insn)->flags & (AVX_FP | AVX_COMPARE | AVX_STRING)));
 }
@@ -541,72 +502,49 @@ uint16_t avx_vectors(const struct insn *insn)
 	return vectors;
 }
 
-bool avx_prepare(struct avx_plan *plan, const struct insn *insn)
+struct avx_operand avx_operand(const struct insn *insn)
 {
 	const struct avx_row *row = row_of(insn);
 
-	*plan = (struct avx_plan){ .insn = insn, .row = row, .thunk = (avx_thunk *)insn->thunk };
-	if (insn->fn == op_avx && !plan->thunk)
-		plan->thunk = avx_thunk_get(insn, row);
-	if (insn->flags & INSN_MEM) {
-		plan->bytes = is_move(insn) ? (insn->vector ? 32 : 16) : operand_bytes(insn, row);
-		plan->written = !reads_memory(row);
-		plan->aligned = row->flags & AVX_ALIGN;
-	}
-	return plan->thunk || insn->fn != op_avx;
+	if (!(insn->flags & INSN_MEM))
+		return (struct avx_operand){ 0 };
+	return (struct avx_operand){
+		.bytes = operand_bytes(insn, row),
+		.written = !reads_memory(row),
+		.aligned = row->flags & AVX_ALIGN,
+	};
 }
 
-bool avx_offered(const struct vcpu *cpu, const struct avx_plan *plan)
+bool avx_offered(const struct vcpu *cpu, const struct insn *insn)
 {
-	const struct insn *insn = plan->insn;
+	const struct avx_row *row = row_of(insn);
 
-	if (insn->fn != op_avx)
+	if (is_vzeroupper(insn))
 		return offered(cpu, AVX_AVX);
-	return offered(cpu, plan->row->feature[insn->vector]) &&
-	       (!(plan->row->flags & AVX_REG_AVX2) || insn->flags & INSN_MEM ||
+	return offered(cpu, row->feature[insn->vector]) &&
+	       (!(row->flags & AVX_REG_AVX2) || insn->flags & INSN_MEM ||
 		offered(cpu, AVX_AVX2));
 }
 
-static inline void execute_move(const struct avx_plan *plan,
-				const struct avx_registers *registers, uint8_t *memory)
+static void zero_upper(uint8_t *low, uint8_t (*high)[16], uint64_t *gpr, uint8_t *memory)
 {
-	uint8_t *low = registers->low + plan->insn->reg_number * registers->stride;
-	uint8_t *high = registers->high[plan->insn->reg_number];
-
-	if (plan->written) {
-		memcpy(memory, low, 16);
-		if (plan->bytes == 32)
-			memcpy(memory + 16, high, 16);
-		return;
-	}
-	memcpy(low, memory, 16);
-	if (plan->bytes == 32)
-		memcpy(high, memory + 16, 16);
-	else
-		memset(high, 0, 16);
+	(void)low;
+	(void)gpr;
+	(void)memory;
+	memset(high, 0, 16 * sizeof(*high));
 }
 
-void avx_execute(const struct avx_plan *plan, const struct avx_registers *registers,
-		 uint8_t *memory)
+static void zero_upper_8(uint8_t *low, uint8_t (*high)[16], uint64_t *gpr, uint8_t *memory)
 {
-	const struct insn *insn = plan->insn;
-	struct avx_call call;
+	(void)low;
+	(void)gpr;
+	(void)memory;
+	memset(high, 0, 8 * sizeof(*high));
+}
 
-	if (!plan->thunk) {
-		if (insn->fn == op_vzero)
-			memset(registers->high, 0, (insn->code == 8 ? 16 : 8) * 16);
-		else
-			execute_move(plan, registers, memory);
-		return;
-	}
-	load_registers(insn, plan->row, registers, &call);
-	if (plan->bytes == 32 && !plan->written)
-		memcpy(call.memory, memory, 32);
-	else if (plan->bytes && !plan->written)
-		memcpy(call.memory, memory, plan->bytes);
-	plan->thunk(&call);
-	if (plan->written)
-		memcpy(memory, call.memory, plan->bytes);
-	else
-		store_registers(insn, plan->row, registers, &call);
+avx_direct *avx_plain_get(const struct insn *insn)
+{
+	if (is_vzeroupper(insn))
+		return insn->code == 8 ? zero_upper : zero_upper_8;
+	return avx_direct_get(insn, row_of(insn));
 }

@@ -88,37 +88,33 @@ insn_fn *avx_select(struct insn *insn);
 
 /* ---- for who has a guest's registers elsewhere than in its vCPU ---- */
 
-struct avx_registers {
-	uint8_t *low; /* of vector 0, 16 bytes; @stride on from it that of the next */
-	size_t stride;
-	uint8_t (*high)[16];
-	uint64_t *gpr;
-};
+#define AVX_DIRECT_STRIDE 64
 
 /*
- * Of a decoded instruction: is it one that avx_execute() does? Those neither set flags nor use MXCSR,
- * and access one operand in memory at most.
+ * @low: lower halves, AVX_DIRECT_STRIDE bytes from one to the next. @high: the others. @memory: the
+ * operand's place.
+ */
+typedef void avx_direct(uint8_t *low, uint8_t (*high)[16], uint64_t *gpr, uint8_t *memory);
+
+/*
+ * Of a decoded instruction: can it be executed so? It neither sets flags nor uses MXCSR, and accesses
+ * one operand in memory at most.
  */
 bool avx_is_plain(const struct insn *insn);
 /* Bits of the vectors of which it names the lower halves. */
 uint16_t avx_vectors(const struct insn *insn);
-
-/* Such an instruction, prepared. */
-struct avx_plan {
-	const struct insn *insn;
-	const struct avx_row *row;
-	avx_thunk *thunk;      /* NULL: none is needed */
-	uint8_t bytes;         /* of the operand in memory; 0: nothing */
+/* Its operand in memory. */
+struct avx_operand {
+	unsigned bytes;        /* 0: there is none */
 	bool written, aligned; /* to @bytes */
 };
-
-/* @insn stays as it is while the plan is used. False: out of memory. */
-bool avx_prepare(struct avx_plan *plan, const struct insn *insn);
+struct avx_operand avx_operand(const struct insn *insn);
 /* Has the vCPU the feature? It does not change. */
-bool avx_offered(const struct vcpu *cpu, const struct avx_plan *plan);
-/* @memory: the operand's place. Where AVX is switched on (avx_enabled()). */
-void avx_execute(const struct avx_plan *plan, const struct avx_registers *registers,
-		 uint8_t *memory);
+bool avx_offered(const struct vcpu *cpu, const struct insn *insn);
+/* NULL: out of memory. Any thread. */
+avx_direct *avx_direct_get(const struct insn *insn, const struct avx_row *row);
+/* The same for one that is plain. To be called where AVX is switched on (avx_enabled()). */
+avx_direct *avx_plain_get(const struct insn *insn);
 
 /* Else there is #UD. */
 static inline bool avx_switched_on(const struct cpu_state *s)

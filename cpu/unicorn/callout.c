@@ -25,10 +25,9 @@ struct callout {
 	struct callout *next; /* of the shadow */
 	enum kind kind;
 	simd_direct *thunk; /* CALCULATE */
-	struct avx_plan avx;
-	bool offered;        /* of AVX: the guest has it */
-	uint8_t size;        /* of the operand in memory; 0: nothing */
-	bool written, aligned;
+	avx_direct *avx;
+	bool offered; /* AVX: the guest has it; else it is not known */
+	struct avx_operand operand;
 	struct insn insn;
 	uint16_t offset; /* in the page */
 	uint8_t bytes[15];
@@ -60,16 +59,11 @@ static bool prepare(struct callout *callout)
 	const struct insn *insn = &callout->insn;
 
 	if (callout->kind == AVX) {
-		if (!avx_prepare(&callout->avx, insn))
-			return false;
-		callout->size = callout->avx.bytes;
-		callout->written = callout->avx.written;
-		callout->aligned = callout->avx.aligned;
-		return true;
+		callout->operand = avx_operand(insn);
+		callout->avx = avx_plain_get(insn);
+		return callout->avx;
 	}
-	callout->size = 16;
-	callout->written = callout->kind == STORE;
-	callout->aligned = true;
+	callout->operand = (struct avx_operand){ 16, callout->kind == STORE, true };
 	if (callout->kind == CALCULATE)
 		callout->thunk =
 			simd_direct_get(insn, simd_row(insn->map, insn->prefix, insn->opcode));
@@ -131,9 +125,8 @@ void callouts_free(struct shadow *shadow)
 #define UNKNOWN (-1)
 #define NOT_FOUND (-2)
 
-/* Where the first vector register is behind the general ones, and how far the next one is from it. */
+/* Where the first vector register is behind the general ones; AVX_DIRECT_STRIDE on is the next one. */
 static atomic_int xmm_offset = UNKNOWN;
-static atomic_int xmm_stride;
 
 static int find(const uint8_t *place, const uint8_t *bytes)
 {
@@ -182,9 +175,8 @@ static int find_vectors(struct side *side, const uint64_t *registers)
 	int last = place_of(side->uc, start, UC_X86_REG_XMM7);
 
 	if (!begins_with(side->uc, registers, side->registers, side->gprs) || first < 0 ||
-	    last <= first || (last - first) % 7)
+	    last - first != 7 * AVX_DIRECT_STRIDE)
 		first = NOT_FOUND;
-	atomic_store(&xmm_stride, (last - first) / 7);
 	atomic_store(&xmm_offset, first);
 	return first;
 }
@@ -242,17 +234,17 @@ static uint64_t operand(const struct side *side, const struct call_site *site,
 
 static uint8_t *operand_host(struct side *side, uint64_t address, const struct callout *callout)
 {
-	const enum access access = callout->written ? ACCESS_WRITE : ACCESS_READ;
+	const enum access access = callout->operand.written ? ACCESS_WRITE : ACCESS_READ;
 	struct vcpu *vcpu = side->unicorn->vcpu;
 	uint8_t *host;
 
-	if (callout->aligned && address & (callout->size - 1))
+	if (callout->operand.aligned && address & (callout->operand.bytes - 1))
 		return NULL;
-	host = mmu_lookup(&vcpu->mmu, address, callout->size, access, vcpu->data_mode);
+	host = mmu_lookup(&vcpu->mmu, address, callout->operand.bytes, access, vcpu->data_mode);
 	if (!host)
-		host = side_operand(side, address, callout->size, access);
+		host = side_operand(side, address, callout->operand.bytes, access);
 	if (host && side->unicorn->lockstep &&
-	    !lockstep_data(side->unicorn->lockstep, host, callout->written))
+	    !lockstep_data(side->unicorn->lockstep, host, callout->operand.written))
 		return NULL;
 	return host;
 }
@@ -260,8 +252,7 @@ static uint8_t *operand_host(struct side *side, uint64_t address, const struct c
 static bool execute(struct side *side, struct callout *callout, uint64_t *registers,
 		    uint8_t *vectors, uint8_t *memory)
 {
-	const size_t stride = atomic_load_explicit(&xmm_stride, memory_order_relaxed);
-	uint8_t *reg = vectors + callout->insn.reg_number * stride;
+	uint8_t *reg = vectors + callout->insn.reg_number * AVX_DIRECT_STRIDE;
 	struct vcpu *vcpu = side->unicorn->vcpu;
 	uint16_t flags;
 
@@ -279,13 +270,10 @@ static bool execute(struct side *side, struct callout *callout, uint64_t *regist
 		if (unlikely(!avx_enabled(vcpu)))
 			return false;
 		if (unlikely(!callout->offered))
-			callout->offered = avx_offered(vcpu, &callout->avx);
+			callout->offered = avx_offered(vcpu, &callout->insn);
 		if (unlikely(!callout->offered))
 			return false;
-		avx_execute(&callout->avx,
-			    &(struct avx_registers){ vectors, stride, vcpu->state.fpu.ymm_high,
-						     registers },
-			    memory);
+		callout->avx(vectors, vcpu->state.fpu.ymm_high, registers, memory);
 		return true;
 	}
 	return false;
@@ -307,7 +295,7 @@ bool callout(void *opaque, uint64_t *registers, uintptr_t from)
 	site = look_up(side, from);
 	if (unlikely(!site))
 		return false;
-	if (site->callout->size) {
+	if (site->callout->operand.bytes) {
 		memory = operand_host(side, operand(side, site, registers), site->callout);
 		if (unlikely(!memory))
 			return false;
