@@ -54,11 +54,17 @@ static inline void event_check(struct vcpu *vcpu)
 	atomic_store(&vcpu->exit_request, 1);
 }
 
-/* RFLAGS.IF went from 0 to 1, or TPR fell. */
+/* Is there anything for the run loop to do when RFLAGS.IF goes from 0 to 1, or TPR falls? */
+static inline bool event_checks_soon(const struct vcpu *vcpu)
+{
+	return event_interrupt_waits(vcpu) || vcpu->state.events.nmi.pending ||
+	       *(volatile __u8 *)&vcpu->run->request_interrupt_window;
+}
+
+/* It did. */
 static inline void event_check_soon(struct vcpu *vcpu)
 {
-	if (event_interrupt_waits(vcpu) || vcpu->state.events.nmi.pending ||
-	    *(volatile __u8 *)&vcpu->run->request_interrupt_window)
+	if (event_checks_soon(vcpu))
 		event_check(vcpu);
 }
 

@@ -2,8 +2,8 @@
 /*
  * Instructions that Unicorn's code calls us for.
  *
- * A vector in memory has to be aligned, and Unicorn does not look; AVX it does not know. In the
- * shadow such an instruction is prefixes that mean nothing and FWAIT, of the same length: for FWAIT Unicorn calls a function of
+ * A vector in memory has to be aligned, and Unicorn does not look; AVX it does not know, and of the
+ * privileged state nothing. In the shadow such an instruction is prefixes that mean nothing and FWAIT, of the same length: for FWAIT Unicorn calls a function of
  * C (stop.c), which comes here. With whatever is not as usual Unicorn stops there, and the interpreter
  * executes the instruction. Who jumps into the middle of one finds FWAIT as well, but nothing that
  * belongs to the address, and stops.
@@ -12,14 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/event.h"
 #include "cpu/interp/avx.h"
+#include "cpu/segment.h"
 #include "cpu/unicorn/unicorn.h"
 #include "util/guard.h"
 
 #define FWAIT 0x9b
 #define CS_PREFIX 0x2e
 
-enum kind { LOAD, STORE, CALCULATE, AVX };
+enum kind { LOAD, STORE, CALCULATE, AVX, SYSTEM };
 
 struct callout {
 	struct callout *next; /* of the shadow */
@@ -39,6 +41,8 @@ static enum kind kind_of(const struct insn *insn)
 {
 	if (insn->flags & INSN_VEX)
 		return AVX;
+	if (unicorn_system(insn) != NO_SYSTEM)
+		return SYSTEM;
 	switch (insn->opcode) {
 	case 0x28: /* MOVAPS, MOVAPD */
 	case 0x6f: /* MOVDQA */
@@ -63,6 +67,8 @@ static bool prepare(struct callout *callout)
 		callout->avx = avx_plain_get(insn);
 		return callout->avx;
 	}
+	if (callout->kind == SYSTEM)
+		return true;
 	callout->operand = (struct avx_operand){ 16, callout->kind == STORE, true };
 	if (callout->kind == CALCULATE)
 		callout->thunk =
@@ -249,9 +255,76 @@ static uint8_t *operand_host(struct side *side, uint64_t address, const struct c
 	return host;
 }
 
-static bool execute(struct side *side, struct callout *callout, uint64_t *registers,
+/* Not with an interrupt that waits: the interpreter lets it in behind the next instruction. */
+static bool execute_sti(struct side *side, const struct call_site *site)
+{
+	struct vcpu *vcpu = side->unicorn->vcpu;
+	struct cpu_state *s = &vcpu->state;
+	const bool was_set = s->rflags & RFLAGS_IF;
+
+	if (!was_set && event_checks_soon(vcpu))
+		return false;
+	s->rflags |= RFLAGS_IF;
+	s->events.shadow = was_set ? 0 : KVM_X86_SHADOW_INT_STI;
+	side->after_sti = site->rip + site->callout->insn.length;
+	return true;
+}
+
+static void swap_gs(struct side *side)
+{
+	struct vcpu *vcpu = side->unicorn->vcpu;
+	struct cpu_state *s = &vcpu->state;
+	const uint64_t base = s->base[SEG_GS];
+
+	segment_set_base(vcpu, SEG_GS, s->msr.kernel_gs_base);
+	s->msr.kernel_gs_base = base;
+	side->gs_base = s->base[SEG_GS];
+	uc_reg_write(side->uc, UC_X86_REG_GS_BASE, &side->gs_base);
+}
+
+static bool read_clock(struct vcpu *vcpu, uint64_t *registers, bool with_aux)
+{
+	const struct cpu_state *s = &vcpu->state;
+	uint64_t now;
+
+	if ((s->cr4 & CR4_TSD && state_cpl(s)) || (with_aux && !vcpu->features.rdtscp))
+		return false;
+	now = tsc_read(&vcpu->tsc);
+	registers[GPR_RAX] = (uint32_t)now;
+	registers[GPR_RDX] = now >> 32;
+	if (with_aux)
+		registers[GPR_RCX] = (uint32_t)s->msr.tsc_aux;
+	return true;
+}
+
+static bool execute_system(struct side *side, const struct call_site *site, uint64_t *registers)
+{
+	struct vcpu *vcpu = side->unicorn->vcpu;
+	const enum system_call call = unicorn_system(&site->callout->insn);
+
+	switch (call) {
+	case CLI:
+		vcpu->state.rflags &= ~(uint64_t)RFLAGS_IF;
+		vcpu->state.events.shadow = 0;
+		return true;
+	case STI:
+		return execute_sti(side, site);
+	case SWAPGS:
+		swap_gs(side);
+		return true;
+	case RDTSC:
+	case RDTSCP:
+		return read_clock(vcpu, registers, call == RDTSCP);
+	case NO_SYSTEM:
+		break;
+	}
+	return false;
+}
+
+static bool execute(struct side *side, const struct call_site *site, uint64_t *registers,
 		    uint8_t *vectors, uint8_t *memory)
 {
+	struct callout *callout = site->callout;
 	uint8_t *reg = vectors + callout->insn.reg_number * AVX_DIRECT_STRIDE;
 	struct vcpu *vcpu = side->unicorn->vcpu;
 	uint16_t flags;
@@ -275,6 +348,8 @@ static bool execute(struct side *side, struct callout *callout, uint64_t *regist
 			return false;
 		callout->avx(vectors, vcpu->state.fpu.ymm_high, registers, memory);
 		return true;
+	case SYSTEM:
+		return execute_system(side, site, registers);
 	}
 	return false;
 }
@@ -301,5 +376,5 @@ bool callout(void *opaque, uint64_t *registers, uintptr_t from)
 			return false;
 	}
 	side->unicorn->stats.calls++;
-	return execute(side, site->callout, registers, (uint8_t *)registers + offset, memory);
+	return execute(side, site, registers, (uint8_t *)registers + offset, memory);
 }

@@ -315,8 +315,6 @@ static bool unicorn_hot(struct vcpu *vcpu, struct block *block)
 
 	unicorn->stopped = false;
 	block->heat = block->reload;
-	if (vcpu->state.events.shadow)
-		return false;
 	side = side_get(unicorn);
 	if (!side) {
 		/* Not in this mode; the same code may come by in another. */
@@ -328,6 +326,9 @@ static bool unicorn_hot(struct vcpu *vcpu, struct block *block)
 		block->heat = 0; /* as far away as it goes */
 		return false;
 	}
+	/* Behind an STI, where it would go on by itself the next time. */
+	if (vcpu->state.events.shadow)
+		return false;
 	/* What stopped Unicorn here, an access that it may not do, would do so again. */
 	if (stopped_here && published == BEFORE)
 		return false;

@@ -4,8 +4,9 @@
  *
  * The list says what is known to be right; all else stays with the interpreter:
  *  - LOCK and XCHG with memory are not atomic between two Unicorns;
- *  - flags other than the arithmetic ones and DF (PUSHF, POPF, STI, CLI) depend on privilege;
- *  - far transfers, segment loads, system instructions, ports: Unicorn has no privileged state;
+ *  - flags other than the arithmetic ones and DF (PUSHF, POPF) depend on privilege;
+ *  - far transfers, segment loads, system instructions, ports: Unicorn has no privileged state; the
+ *    most frequent ones it calls us for (callout.c);
  *  - REP: the interpreter moves whole pages with the host's own instruction;
  *  - PAUSE: Unicorn leaves its code for it and comes back;
  *  - x87, MMX and floating point: the interpreter has the host's own results; of SSE and SSE2 Unicorn
@@ -154,6 +155,39 @@ static bool is_wrong(const struct insn *insn)
 	return false;
 }
 
+/* ---- what only the vCPU knows ---- */
+
+enum system_call unicorn_system(const struct insn *insn)
+{
+	if (insn->map == 0)
+		return insn->opcode == 0xfa ? CLI : insn->opcode == 0xfb ? STI : NO_SYSTEM;
+	if (insn->map != 1 || insn->flags & INSN_VEX)
+		return NO_SYSTEM;
+	if (insn->opcode == 0x31)
+		return RDTSC;
+	if (insn->opcode != 0x01 || insn->prefix || insn->flags & INSN_OPSIZE)
+		return NO_SYSTEM;
+	return insn->modrm == 0xf8 && insn->code == 8 ? SWAPGS :
+	       insn->modrm == 0xf9			   ? RDTSCP :
+							     NO_SYSTEM;
+}
+
+static bool system_executes(const struct insn *insn, const struct guest_code *guest)
+{
+	switch (unicorn_system(insn)) {
+	case CLI:
+	case STI:
+	case SWAPGS:
+		return guest->supervisor;
+	case RDTSC:
+	case RDTSCP:
+		return guest->clock;
+	case NO_SYSTEM:
+		break;
+	}
+	return false;
+}
+
 /* ---- vectors ---- */
 
 static const struct simd_row *vector_row(const struct insn *insn)
@@ -207,7 +241,7 @@ bool unicorn_calls(const struct insn *insn, uint64_t start)
 {
 	const struct simd_row *row = vector_row(insn);
 
-	if (insn->flags & INSN_VEX)
+	if (insn->flags & INSN_VEX || unicorn_system(insn) != NO_SYSTEM)
 		return true;
 	return row && must_be_looked_at(insn, row, start);
 }
@@ -276,7 +310,8 @@ bool unicorn_executes(const struct insn *insn, uint64_t start, const struct gues
 		return false;
 	switch (entry & 0xff) {
 	case NO:
-		return guest->vectors && vector_executes(insn, start);
+		return (guest->vectors && vector_executes(insn, start)) ||
+		       system_executes(insn, guest);
 	case YES:
 		return true;
 	case NEAR:

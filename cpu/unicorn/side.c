@@ -221,12 +221,14 @@ bool side_is_full(const struct side *side)
  * Unicorn's usual CPU has none of these features, another one all. A guest that has but some of them
  * gets the former.
  */
-static struct guest_code guest_code(const struct vcpu *vcpu, bool vectors)
+static struct guest_code guest_code(const struct unicorn *unicorn, unsigned index)
 {
-	const struct guest_features *f = &vcpu->features;
+	const struct guest_features *f = &unicorn->vcpu->features;
 
 	return (struct guest_code){
-		.vectors = vectors,
+		.supervisor = !(index & SIDE_USER),
+		.clock = !unicorn->lockstep,
+		.vectors = index & SIDE_VECTORS,
 		.bmi1 = f->bmi1,
 		.lzcnt = f->lzcnt,
 		.bits = f->bmi1 && f->lzcnt && f->popcnt,
@@ -246,7 +248,7 @@ struct side *side_open(struct unicorn *unicorn, unsigned index)
 	side->user = index & SIDE_USER;
 	if (shadows_init(&side->shadows))
 		goto no_shadows;
-	side->shadows.guest = guest_code(unicorn->vcpu, index & SIDE_VECTORS);
+	side->shadows.guest = guest_code(unicorn, index);
 	side->gprs = side->wide ? 16 : 8;
 	memcpy(side->registers, side->wide ? registers64 : registers32,
 	       (side->gprs + 2) * sizeof(side->registers[0]));
@@ -459,6 +461,8 @@ static uc_err execute(struct side *side, struct cpu_state *s)
 	read_registers(side, &rflags, &rip);
 	s->rip = rip;
 	s->arith = rflags_to_arith(rflags);
+	if (s->events.shadow && rip != side->after_sti)
+		s->events.shadow = 0;
 	s->rflags = (s->rflags & ~(uint64_t)RFLAGS_DF) | (rflags & RFLAGS_DF);
 	return error;
 }

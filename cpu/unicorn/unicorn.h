@@ -46,6 +46,8 @@ struct shadow {
 
 /* What code means, as far as it is not in its bytes. */
 struct guest_code {
+	bool supervisor;   /* CPL is 0 */
+	bool clock;        /* nobody executes it again and compares */
 	bool vectors;      /* SSE2 may be used */
 	bool bmi1, lzcnt;  /* the guest has these features */
 	bool bits;         /* Unicorn's CPU has these and POPCNT, as the guest's */
@@ -98,6 +100,7 @@ struct side {
 	uint8_t xmm[16][16];
 	struct side_tlb tlb;
 	uint64_t fs_base, gs_base; /* as Unicorn has them */
+	uint64_t after_sti;        /* where the interrupt shadow of the last STI ends */
 	struct call_site sites[CALL_SITES];
 	unsigned fills, flushes;   /* in the present run */
 	/*
@@ -148,6 +151,9 @@ struct unicorn {
 bool unicorn_executes(const struct insn *insn, uint64_t start, const struct guest_code *guest);
 /* Of one that it executes: does it need us for that (callout.c)? */
 bool unicorn_calls(const struct insn *insn, uint64_t start);
+/* Those that change what Unicorn does not know, or read it. */
+enum system_call { NO_SYSTEM, CLI, STI, SWAPGS, RDTSC, RDTSCP };
+enum system_call unicorn_system(const struct insn *insn);
 /* The vector registers that an instruction which Unicorn executes names. */
 uint16_t unicorn_vectors(const struct insn *insn);
 /* What does it in two steps, of which the first stays done when the second faults? */

@@ -21,7 +21,7 @@ struct opcode_choice {
 };
 
 static const struct guest_code all_code = {
-	.vectors = true, .bmi1 = true, .lzcnt = true, .bits = true
+	.supervisor = true, .vectors = true, .bmi1 = true, .lzcnt = true, .bits = true
 };
 static struct opcode_choice choices[3 * 256 * 8];
 static unsigned choice_count, often_count; /* the frequent ones come first */

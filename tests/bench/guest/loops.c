@@ -103,6 +103,40 @@ static void sort(unsigned rounds)
 	}
 }
 
+/* What the C library has vector instructions for. */
+static int compare_strings(const void *left, const void *right)
+{
+	return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+static void strings(unsigned rounds)
+{
+	enum { COUNT = 20000, BYTES = 24 };
+	static char text[COUNT][BYTES];
+	static const char *pointers[COUNT];
+	uint32_t x = 12345;
+
+	if (!text[0][0])
+		for (unsigned i = 0; i < COUNT; i++) {
+			x = x * 1664525 + 1013904223;
+			snprintf(text[i], BYTES, "key-%u", (unsigned)(x >> 1));
+		}
+	while (rounds--) {
+		for (unsigned i = 0; i < COUNT; i++)
+			pointers[i] = text[i];
+		qsort(pointers, COUNT, sizeof(pointers[0]), compare_strings);
+		sink = pointers[COUNT / 2][4];
+	}
+}
+
+static void formatting(unsigned rounds)
+{
+	char text[100];
+
+	for (unsigned i = 0; i < rounds * 1000; i++)
+		sink = snprintf(text, sizeof(text), "%u %s %x", i, "some text", 77 * i);
+}
+
 /* ---- the kernel ---- */
 
 static void getppid_calls(unsigned rounds)
@@ -190,6 +224,8 @@ static const struct {
 	{ "sieve", sieve, 1 },
 	{ "recursion", recursion, 1 },
 	{ "sort", sort, 1 },
+	{ "strings", strings, 1 },
+	{ "format", formatting, 1000 },
 	{ "getppid", getppid_calls, 1000 },
 	{ "fork", fork_wait, 1 },
 	{ "fault", page_faults, 256 },
