@@ -375,7 +375,63 @@ static void self_ipi(void)
 	CHECK_EQ(vcpu_expect_out(&vcpu, 0x30, 1), 0x66);
 }
 
-/* The same by the MSRs of x2APIC mode. */
+/* In code that is hot: what waits comes behind the instruction after STI, each time. */
+GUEST(sti_code, 64,
+      "mov $" LAPIC ", %ebp; movl $0x1ff, 0xf0(%rbp); xor %ebx, %ebx; xor %esi, %esi\n"
+      "mov $5000, %ecx; mov $0x30000, %edi; mov %edi, (%rdi)\n"
+      "1: incl (%rdi); sti; nop; cli; dec %ecx; jnz 1b\n"
+      "mov $5000, %ecx\n"
+      "2: movl $0x40066, 0x300(%rbp); sti; inc %esi; 3: nop; cli; dec %ecx; jnz 2b\n"
+      "mov %ebx, %eax; out %eax, $0x10; mov %esi, %eax; out %eax, $0x11; 4: hlt; jmp 4b\n"
+      ".org sti_code + 0x80; movl $0, 0xb0(%rbp); lea 3b(%rip), %rax; cmp (%rsp), %rax; jne 5f\n"
+      "inc %ebx; 5: iretq");
+
+static void behind_sti(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+
+	VM_BOOT_IRQCHIP(&vm, &vcpu, MODE_LONG, sti_code);
+	vm_set_gate(&vm, MODE_LONG, 0x66, GUEST_CODE + 0x80);
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), 5000);
+	CHECK_EQ(vcpu_expect_out(&vcpu, 0x11, 4), 5000);
+}
+
+/* And from outside, while the guest opens but short windows. */
+GUEST(window_code, 64,
+      "mov $" LAPIC ", %ebp; movl $0x1ff, 0xf0(%rbp); mov $0x30000, %edi; xor %ebx, %ebx; out %al, $0x80\n"
+      "1: mov %ebx, (%rdi); inc %ecx; sti; nop; cli; inc %ecx; cmp $200, %ebx; jb 1b\n"
+      "mov %ebx, (%rdi); out %al, $0x10; 2: hlt; jmp 2b\n"
+      ".org window_code + 0x80; inc %ebx; movl $0, 0xb0(%rbp); iretq");
+
+static void *send_interrupts(void *argument)
+{
+	struct vm *vm = argument;
+	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = 0x66 };
+
+	for (uint32_t i = 0; i < 200; i++) {
+		XIOCTL(vm->fd, KVM_SIGNAL_MSI, &msi);
+		while (*(volatile uint32_t *)(vm->ram + 0x30000) <= i)
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void short_windows(void)
+{
+	pthread_t thread;
+	struct vm vm;
+	struct vcpu vcpu;
+
+	VM_BOOT_IRQCHIP(&vm, &vcpu, MODE_LONG, window_code);
+	vm_set_gate(&vm, MODE_LONG, 0x66, GUEST_CODE + 0x80);
+	vcpu_expect_out(&vcpu, 0x80, 1);
+	pthread_create(&thread, NULL, send_interrupts, &vm);
+	vcpu_expect_out(&vcpu, 0x10, 1);
+	pthread_join(thread, NULL);
+}
+
+/* The self IPI by the MSRs of x2APIC mode. */
 GUEST(x2apic_code, 64,
       "mov $0x1b, %ecx; rdmsr; or $0xc00, %eax; wrmsr; mov $0x80f, %ecx; mov $0x1ff, %eax\n"
       "xor %edx, %edx; wrmsr; mov $0x802, %ecx; rdmsr; out %eax, $0x81\n"
@@ -465,6 +521,8 @@ static const struct test_case cases[] = {
 	{ "deadline_timer", deadline_timer },
 	{ "pit", pit },
 	{ "self_ipi", self_ipi },
+	{ "behind_sti", behind_sti },
+	{ "short_windows", short_windows },
 	{ "x2apic", x2apic },
 	{ "wakes_hlt", wakes_hlt },
 	{ "msi_nmi", msi_nmi },
