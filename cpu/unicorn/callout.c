@@ -3,10 +3,11 @@
  * Instructions that Unicorn's code calls us for.
  *
  * A vector in memory has to be aligned, and Unicorn does not look; AVX it does not know, and of the
- * privileged state nothing. In the shadow such an instruction is prefixes that mean nothing and FWAIT, of the same length: for FWAIT Unicorn calls a function of
- * C (stop.c), which comes here. With whatever is not as usual Unicorn stops there, and the interpreter
- * executes the instruction. Who jumps into the middle of one finds FWAIT as well, but nothing that
- * belongs to the address, and stops.
+ * privileged state nothing. In the shadow such an instruction is prefixes that mean nothing and
+ * FWAIT, of the same length: for FWAIT Unicorn calls a function of C (stop.c), which comes here.
+ * With whatever is not as usual Unicorn stops there, and the interpreter executes the instruction.
+ * Who jumps into the middle of one finds FWAIT as well, but nothing that belongs to the address, and
+ * stops.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
