@@ -269,7 +269,10 @@ struct vma {
 int proc_vmas(pid_t tid, uint64_t start, uint64_t end, struct vma **vmas, size_t *count);
 /* The thread group's number, 0: gone. */
 pid_t proc_tgid(pid_t tid);
-/* Signals that wait for the thread and that @blocked lets in; with NULL its own mask. */
+/*
+ * Signals that wait for the thread, that it does not ignore and that @blocked lets in; with NULL its
+ * own mask.
+ */
 uint64_t proc_pending(pid_t tid, const uint64_t *blocked);
 /* The thread that traces it, 0: none. */
 pid_t proc_tracer(pid_t tid);

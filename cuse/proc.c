@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,10 @@
 #include "cuse/daemon.h"
 
 #define READ_STEP 65536
+#define SIGNAL_BIT(signo) (1ull << ((signo)-1))
+/* What a signal without a handler does is nothing. signal(7) */
+#define IGNORED_BY_DEFAULT                                                                         \
+	(SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(SIGCONT) | SIGNAL_BIT(SIGURG) | SIGNAL_BIT(SIGWINCH))
 
 static int open_proc(pid_t tid, const char *name)
 {
@@ -89,12 +94,16 @@ pid_t proc_tgid(pid_t tid)
 uint64_t proc_pending(pid_t tid, const uint64_t *blocked)
 {
 	char *text = read_status(tid);
-	uint64_t pending;
+	uint64_t pending, ignored;
 
 	if (!text)
 		return ~0ull;
 	pending = status_value(text, "\nSigPnd:", 16) | status_value(text, "\nShdPnd:", 16);
 	pending &= ~(blocked ? *blocked : status_value(text, "\nSigBlk:", 16));
+	/* While a thread is traced, by us too, those wait as well that nobody gets. */
+	ignored = status_value(text, "\nSigIgn:", 16) |
+		  (IGNORED_BY_DEFAULT & ~status_value(text, "\nSigCgt:", 16));
+	pending &= ~ignored;
 	free(text);
 	return pending;
 }

@@ -390,6 +390,45 @@ static void once(void)
 	CHECK_EQ(vcpu.run->io.port, 0x10);
 }
 
+/* Short calls, of which none ends with EINTR: nobody has sent a signal. */
+static void exits_meanwhile(void)
+{
+	struct vm vm;
+	struct vcpu vcpu;
+	pthread_t thread;
+	int result;
+
+	churned = BOOT(&vm, &vcpu, read_code);
+	set_regs(&vcpu, GUEST_DATA, 0);
+	pthread_create(&thread, NULL, churn, NULL);
+	for (unsigned int i = 0; i < 100000 / time_scale(); i++) {
+		result = vcpu_run(&vcpu);
+		CHECK(result == KVM_EXIT_IO || result == -EFAULT, "%s", exit_name(result));
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+}
+
+/* Or one that is ignored, with or without asking for it. */
+static void *send_ignored(void *target)
+{
+	while (!stop) {
+		kill(getpid(), SIGWINCH);
+		pthread_kill(*(pthread_t *)target, SIGUSR2);
+	}
+	return NULL;
+}
+
+static void ignored_signals(void)
+{
+	pthread_t self = pthread_self(), thread;
+
+	signal(SIGUSR2, SIG_IGN);
+	pthread_create(&thread, NULL, send_ignored, &self);
+	exits_meanwhile();
+	pthread_join(thread, NULL);
+}
+
 static const struct test_case cases[] = {
 	{ "unmapped", unmapped },
 	{ "protected", protected },
@@ -402,5 +441,7 @@ static const struct test_case cases[] = {
 	{ "poisoned", poisoned },
 	{ "while_running", while_running },
 	{ "once", once },
+	{ "exits_meanwhile", exits_meanwhile },
+	{ "ignored_signals", ignored_signals },
 };
 CASES_MAIN(cases)
