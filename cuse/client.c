@@ -126,6 +126,9 @@ int request_capture(struct request *request)
 
 	if (request->tracee)
 		return 0;
+	/* Who made it call with the mask lets it go when we have answered. */
+	if (request->masked)
+		return -EPERM;
 	r = tracee_begin(request->tid, &tracee);
 	if (r)
 		return r;
@@ -483,6 +486,14 @@ static void end_captured(struct request *request, long result)
 		tracee_end(request->tracee, result);
 }
 
+/* If that fails there is a debugger, who finds an interrupted call. */
+static void capture_to_restart(struct request *request)
+{
+	/* Who of us has it may have ended, and the kernel takes its time to let it go. */
+	while (request_capture(request) == -EBUSY && !atomic_load(&daemon_stopping))
+		;
+}
+
 /* KVM_RUN is called again with the other mask. The call that has come here lasts until then. */
 static void run_masked(struct request *request)
 {
@@ -516,9 +527,8 @@ static void finish(struct request *request, long result)
 		run_masked(request);
 		return;
 	}
-	/* If that fails there is a debugger, who finds an interrupted call. */
 	if (request->restart)
-		request_capture(request);
+		capture_to_restart(request);
 	process_leave(request);
 	if (request->tracee)
 		end_captured(request, result);

@@ -287,7 +287,7 @@ struct tracee;
 
 /*
  * PTRACE_SEIZE with @options: 0 or negative errno. If another thread of ours is at it just now, that
- * is waited for a while.
+ * is waited for a while: -EBUSY, it still is; -EPERM: another process is.
  */
 int tracee_seize(pid_t tid, unsigned long options);
 /*

@@ -51,6 +51,7 @@
 #define LONG_WAIT 4000         /* looks, a fifth of a second */
 #define SEIZE_TRIES 1000
 #define SEIZE_PAUSE_NS 1000000
+#define OTHERS_TRIES 10 /* that find another process as its tracer */
 #define DEATH_CHECK 200 /* looks between those for a thread that has died */
 #define EXIT_STOP (SIGTRAP | PTRACE_EVENT_EXIT << 8)
 
@@ -139,8 +140,9 @@ static int set_mask(struct tracee *tracee, uint64_t mask)
 int tracee_seize(pid_t tid, unsigned long options)
 {
 	const struct timespec pause = { .tv_nsec = SEIZE_PAUSE_NS };
-	unsigned tries;
+	unsigned tries, others = 0;
 	pid_t tracer, process;
+	bool ours = false;
 
 	for (tries = 0; ptrace(PTRACE_SEIZE, tid, NULL, options); tries++) {
 		if (errno != EPERM)
@@ -150,8 +152,13 @@ int tracee_seize(pid_t tid, unsigned long options)
 		/* A thread of ours may have it, or may just have let it go or ended. */
 		tracer = proc_tracer(tid);
 		process = tracer ? proc_tgid(tracer) : 0;
-		if (tries == SEIZE_TRIES || (process && process != getpid()))
+		/* When one takes it or lets it go, its parent may be shown as its tracer. */
+		others = process && process != getpid() ? others + 1 : 0;
+		ours = ours || process == getpid();
+		if (others == OTHERS_TRIES)
 			return -EPERM;
+		if (tries == SEIZE_TRIES)
+			return ours ? -EBUSY : -EPERM;
 		nanosleep(&pause, NULL);
 	}
 	return 0;
