@@ -22,7 +22,7 @@
 #include "abi/kvm_compat.h"
 #include "cuse/daemon.h"
 
-/* The daemon's end: for calls in progress, then for those who call again, until nobody has for a while. */
+/* The daemon's end: for calls in progress; then for who calls again, until nobody has for a while. */
 #define STOP_CALLS_MS 5000
 #define STOP_AGAIN_MS 1000
 #define STOP_QUIET_MS 100

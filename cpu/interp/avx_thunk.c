@@ -121,7 +121,9 @@ avx_thunk *avx_thunk_get(const struct insn *insn, const struct avx_row *row)
 	return (avx_thunk *)thunk_get(key_of(insn, row), emit_avx, insn, row);
 }
 
-/* ---- on registers where they are: RDI lower halves, RSI upper ones, RDX general ones, RCX memory ---- */
+/* ---- on registers where they are ---- */
+
+/* RDI: lower halves; RSI: upper ones; RDX: general registers; RCX: the operand in memory. */
 
 static bool is_wide(const struct insn *insn, const struct avx_row *row)
 {

@@ -167,9 +167,9 @@ enum system_call unicorn_system(const struct insn *insn)
 		return RDTSC;
 	if (insn->opcode != 0x01 || insn->prefix || insn->flags & INSN_OPSIZE)
 		return NO_SYSTEM;
-	return insn->modrm == 0xf8 && insn->code == 8 ? SWAPGS :
-	       insn->modrm == 0xf9			   ? RDTSCP :
-							     NO_SYSTEM;
+	if (insn->modrm == 0xf8)
+		return insn->code == 8 ? SWAPGS : NO_SYSTEM;
+	return insn->modrm == 0xf9 ? RDTSCP : NO_SYSTEM;
 }
 
 static bool system_executes(const struct insn *insn, const struct guest_code *guest)
@@ -200,8 +200,8 @@ static const struct simd_row *vector_row(const struct insn *insn)
 	const bool two_prefixes = (insn->prefix != 0x66 && insn->flags & INSN_OPSIZE) ||
 				  insn->flags & INSN_REPEATS;
 
-	if (insn->map != 1 || insn->flags & INSN_VEX || approximate || two_prefixes || row->form == SIMD_NONE ||
-	    row->form == SIMD_MASKMOV || row->flags & refused ||
+	if (insn->map != 1 || insn->flags & INSN_VEX || approximate || two_prefixes ||
+	    row->form == SIMD_NONE || row->form == SIMD_MASKMOV || row->flags & refused ||
 	    (row->feature != SIMD_SSE && row->feature != SIMD_SSE2))
 		return NULL;
 	return row;

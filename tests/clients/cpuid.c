@@ -34,6 +34,18 @@ static struct kvm_cpuid_entry2 *leaf(struct cpuid *cpuid, uint32_t function, uin
 	return NULL;
 }
 
+/* What is supported, with AVX; else the case ends here. */
+static void get_with_avx(struct cpuid *cpuid)
+{
+	struct vm vm;
+
+	vm_create(&vm);
+	get_supported(&vm, cpuid);
+	if (!(leaf(cpuid, 0xd, 0)->eax & 4))
+		case_skip("the host has no AVX");
+	vm_destroy(&vm);
+}
+
 /* #GP and #PF tell and stop. */
 static void set_handlers(struct vm *vm, enum mode mode)
 {
@@ -224,11 +236,7 @@ static void runtime_bits(void)
 	struct vm vm;
 	struct vcpu vcpu;
 
-	vm_create(&vm);
-	get_supported(&vm, &cpuid);
-	if (!(leaf(&cpuid, 0xd, 0)->eax & 4))
-		case_skip("the host has no AVX");
-	vm_destroy(&vm);
+	get_with_avx(&cpuid);
 	BOOT(&vm, &vcpu, &cpuid, MODE_LONG, runtime_code);
 	CHECK_EQ(vcpu_expect_out(&vcpu, 0x10, 4), 0);
 	CHECK_EQ(vcpu_expect_out(&vcpu, 0x11, 4), 1);
@@ -272,11 +280,7 @@ static void ymm_is_state(void)
 	struct vm vm;
 	struct vcpu vcpu;
 
-	vm_create(&vm);
-	get_supported(&vm, &cpuid);
-	if (!(leaf(&cpuid, 0xd, 0)->eax & 4))
-		case_skip("the host has no AVX");
-	vm_destroy(&vm);
+	get_with_avx(&cpuid);
 	BOOT(&vm, &vcpu, &cpuid, MODE_LONG, ymm_code);
 	vcpu_expect_out(&vcpu, 0x10, 1);
 	XIOCTL(vcpu.fd, KVM_GET_XSAVE, &xsave);
@@ -302,11 +306,7 @@ static void avx_switched_off(void)
 	struct vm vm;
 	struct vcpu vcpu;
 
-	vm_create(&vm);
-	get_supported(&vm, &cpuid);
-	if (!(leaf(&cpuid, 0xd, 0)->eax & 4))
-		case_skip("the host has no AVX");
-	vm_destroy(&vm);
+	get_with_avx(&cpuid);
 	BOOT(&vm, &vcpu, &cpuid, MODE_LONG, avx_off_code);
 	vm_set_gate(&vm, MODE_LONG, 6, GUEST_CODE + 0x100);
 	memset(vm.ram + 0x30003, 0x5a, 32);

@@ -399,7 +399,8 @@ static void behind_sti(void)
 
 /* And from outside, while the guest opens but short windows. */
 GUEST(window_code, 64,
-      "mov $" LAPIC ", %ebp; movl $0x1ff, 0xf0(%rbp); mov $0x30000, %edi; xor %ebx, %ebx; out %al, $0x80\n"
+      "mov $" LAPIC ", %ebp; movl $0x1ff, 0xf0(%rbp); mov $0x30000, %edi; xor %ebx, %ebx\n"
+      "out %al, $0x80\n"
       "1: mov %ebx, (%rdi); inc %ecx; sti; nop; cli; inc %ecx; cmp $200, %ebx; jb 1b\n"
       "mov %ebx, (%rdi); out %al, $0x10; 2: hlt; jmp 2b\n"
       ".org window_code + 0x80; inc %ebx; movl $0, 0xb0(%rbp); iretq");
