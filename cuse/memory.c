@@ -342,8 +342,11 @@ int memory_fault_in(struct client *client, uint8_t *hva)
 	after = visible(hva);
 	if (!r && after == before)
 		r = -EFAULT;
-	/* The caller has been answered already if its memory had to be exchanged. */
-	if (!r && request->tracee) {
+	/*
+	 * The caller has been answered already if its memory had to be exchanged. And if another
+	 * thread of its would not stop for that, it is to try again: KVM knows no such error.
+	 */
+	if ((!r && request->tracee) || r == -EBUSY) {
 		request->restart = true;
 		r = -EINTR;
 	}
