@@ -79,6 +79,14 @@ static inline void segment_set_base(struct vcpu *vcpu, enum seg seg, uint64_t ba
 	vcpu->state.seg[seg].base = base;
 	vcpu->state.base[seg] = base;
 }
+/* SWAPGS. */
+static inline void segment_swap_gs(struct vcpu *vcpu)
+{
+	const uint64_t base = vcpu->state.base[SEG_GS];
+
+	segment_set_base(vcpu, SEG_GS, vcpu->state.msr.kernel_gs_base);
+	vcpu->state.msr.kernel_gs_base = base;
+}
 void segment_set_null(struct vcpu *vcpu, enum seg seg, uint16_t selector, unsigned dpl);
 void segment_set_real(struct vcpu *vcpu, enum seg seg, uint16_t selector);
 /* The flat segments of SYSCALL and SYSENTER. */

@@ -269,6 +269,8 @@ struct vma {
 int proc_vmas(pid_t tid, uint64_t start, uint64_t end, struct vma **vmas, size_t *count);
 /* The thread group's number, 0: gone. */
 pid_t proc_tgid(pid_t tid);
+/* In a set of signals as the kernel has it. */
+#define SIGNAL_BIT(signo) (1ull << ((signo)-1))
 /*
  * Signals that wait for the thread, that it does not ignore and that @blocked lets in; with NULL its
  * own mask.

@@ -15,7 +15,6 @@
 #include "cuse/daemon.h"
 
 #define READ_STEP 65536
-#define SIGNAL_BIT(signo) (1ull << ((signo)-1))
 /* What a signal without a handler does is nothing. signal(7) */
 #define IGNORED_BY_DEFAULT                                                                         \
 	(SIGNAL_BIT(SIGCHLD) | SIGNAL_BIT(SIGCONT) | SIGNAL_BIT(SIGURG) | SIGNAL_BIT(SIGWINCH))

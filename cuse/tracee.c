@@ -41,7 +41,6 @@
 #define SYSCALL_BYTES 2
 #define USER_CS_64 0x33
 #define SYSCALL_STOP (SIGTRAP | 0x80)
-#define SIGNAL_BIT(signo) (1ull << ((signo)-1))
 #define BLOCKED (~SIGNAL_BIT(SIGSYS))
 #define PENDING_MAX 64
 #define SIGNAL_SET_BYTES 8

@@ -104,7 +104,7 @@ static void load_operands(struct vcpu *cpu, const struct insn *insn, const struc
 		call->gpr = gpr[insn->rm_number];
 	}
 	if (row->form == AVX_RVMR)
-		ymm_get(cpu, insn->imm >> 4 & (insn->code == 8 ? 15 : 7), call->fourth);
+		ymm_get(cpu, avx_fourth(insn), call->fourth);
 	if (row->flags & AVX_STRING) {
 		bool wide = avx_w(insn, row);
 
@@ -498,7 +498,7 @@ uint16_t avx_vectors(const struct insn *insn)
 	if (!(insn->flags & INSN_MEM))
 		vectors |= 1u << (insn->rm_number & 15);
 	if (row->form == AVX_RVMR)
-		vectors |= 1u << (insn->imm >> 4 & (insn->code == 8 ? 15 : 7));
+		vectors |= 1u << avx_fourth(insn);
 	return vectors;
 }
 

@@ -83,6 +83,12 @@ static inline bool avx_w(const struct insn *insn, const struct avx_row *row)
 	return (insn->flags & INSN_REXW) && (!(row->flags & AVX_G_WIDE) || insn->code == 8);
 }
 
+/* AVX_RVMR: the immediate's register. */
+static inline unsigned avx_fourth(const struct insn *insn)
+{
+	return insn->imm >> 4 & (insn->code == 8 ? 15 : 7);
+}
+
 /* Handler of a VEX encoding; NULL: #UD. */
 insn_fn *avx_select(struct insn *insn);
 

@@ -130,39 +130,33 @@ static bool is_wide(const struct insn *insn, const struct avx_row *row)
 	return insn->vector && !(row->flags & AVX_SCALAR);
 }
 
-static void emit_at(struct emit *e, unsigned reg, unsigned base, uint32_t disp)
-{
-	emit_byte(e, 0x80 | reg << 3 | base);
-	emit_bytes(e, (const char *)&disp, sizeof(disp));
-}
-
 /* Vector @n of the guest's to YMM@ymm. Two halves, as they were written. */
 static void emit_load(struct emit *e, unsigned ymm, unsigned n, bool wide)
 {
 	EMIT(e, "\xc5\xfa\x6f"); /* vmovdqu xmm, [rdi + n * stride] */
-	emit_at(e, ymm, RDI, n * AVX_DIRECT_STRIDE);
+	emit_modrm(e, ymm, RDI, n * AVX_DIRECT_STRIDE);
 	if (!wide)
 		return;
 	EMIT(e, "\xc4\xe3"); /* vinsertf128 ymm, ymm, [rsi + n * 16], 1 */
 	emit_byte(e, (~ymm & 0xf) << 3 | 5);
 	emit_byte(e, 0x18);
-	emit_at(e, ymm, RSI, n * 16);
+	emit_modrm(e, ymm, RSI, n * 16);
 	emit_byte(e, 1);
 }
 
 static void emit_store(struct emit *e, unsigned ymm, unsigned n, bool wide)
 {
 	EMIT(e, "\xc5\xfa\x7f"); /* vmovdqu [rdi + n * stride], xmm */
-	emit_at(e, ymm, RDI, n * AVX_DIRECT_STRIDE);
+	emit_modrm(e, ymm, RDI, n * AVX_DIRECT_STRIDE);
 	if (wide) {
 		EMIT(e, "\xc4\xe3\x7d\x19"); /* vextractf128 [rsi + n * 16], ymm, 1 */
-		emit_at(e, ymm, RSI, n * 16);
+		emit_modrm(e, ymm, RSI, n * 16);
 		emit_byte(e, 1);
 		return;
 	}
 	EMIT(e, "\xc5\xd0\x57\xed"); /* vxorps xmm5, xmm5, xmm5 */
 	EMIT(e, "\xc5\xfa\x7f");
-	emit_at(e, 5, RSI, n * 16);
+	emit_modrm(e, 5, RSI, n * 16);
 }
 
 static void emit_direct(struct emit *e, const struct insn *insn, const void *data)
@@ -180,15 +174,15 @@ static void emit_direct(struct emit *e, const struct insn *insn, const void *dat
 	if (third_register(insn, row))
 		emit_load(e, 3, insn->vvvv & 15, wide);
 	if (row->form == AVX_RVMR)
-		emit_load(e, 4, insn->imm >> 4 & (insn->code == 8 ? 15 : 7), wide);
+		emit_load(e, 4, avx_fourth(insn), wide);
 	if (!memory && from_general) {
 		EMIT(e, "\x4c\x8b"); /* mov r8, [rdx + rm * 8] */
-		emit_at(e, 0, RDX, rm * 8);
+		emit_modrm(e, 0, RDX, rm * 8);
 	}
 	emit_instruction(e, insn, row, RCX);
 	if (row->form == AVX_G_RM || (row->form == AVX_GM_R && !memory)) {
 		EMIT(e, "\x4c\x89"); /* mov [rdx + n * 8], r8 */
-		emit_at(e, 0, RDX, (row->form == AVX_G_RM ? reg : rm) * 8);
+		emit_modrm(e, 0, RDX, (row->form == AVX_G_RM ? reg : rm) * 8);
 	} else if (row->form == AVX_VM) {
 		emit_store(e, 3, insn->vvvv & 15, wide);
 	} else if (!stores) {
@@ -204,7 +198,7 @@ avx_direct *avx_direct_get(const struct insn *insn, const struct avx_row *row)
 	uint64_t key = key_of(insn, row) | THUNK_KEY_DIRECT;
 
 	if (row->form == AVX_RVMR)
-		key |= (uint64_t)(insn->imm >> 4 & (insn->code == 8 ? 15 : 7)) << 40;
+		key |= (uint64_t)avx_fourth(insn) << 40;
 	key |= (uint64_t)(insn->reg_number & 15) << 46 | (uint64_t)(insn->vvvv & 15) << 50 |
 	       (uint64_t)(insn->rm_number & 15) << 54;
 	return (avx_direct *)thunk_get(key, emit_direct, insn, row);

@@ -319,14 +319,10 @@ void op_arpl(struct vcpu *cpu, const struct insn *insn)
 
 void op_swapgs(struct vcpu *cpu, const struct insn *insn)
 {
-	struct cpu_state *s = &cpu->state;
-	uint64_t base = s->base[SEG_GS];
-
 	if (insn->code != 8)
 		exception_ud(cpu, insn);
 	require_cpl0(cpu, insn);
-	segment_set_base(cpu, SEG_GS, s->msr.kernel_gs_base);
-	s->msr.kernel_gs_base = base;
+	segment_swap_gs(cpu);
 	END_BLOCK(cpu, insn);
 }
 

@@ -31,15 +31,19 @@ static inline void emit_byte(struct emit *e, uint8_t value)
 	*e->at++ = value;
 }
 
+/* ModRM [base + disp32] with register field @reg; @base: a register that needs no SIB. */
+static inline void emit_modrm(struct emit *e, unsigned reg, unsigned base, uint32_t disp)
+{
+	emit_byte(e, 0x80 | (reg & 7) << 3 | base);
+	emit_bytes(e, (const char *)&disp, sizeof(disp));
+}
+
 /* @code followed by ModRM [rdi + disp32] with register field @reg. */
 static inline void emit_at_rdi(struct emit *e, const char *code, size_t count, unsigned reg,
 			       size_t offset)
 {
-	uint32_t disp = offset;
-
 	emit_bytes(e, code, count);
-	emit_byte(e, 0x80 | (reg & 7) << 3 | 7);
-	emit_bytes(e, (const char *)&disp, 4);
+	emit_modrm(e, reg, 7, offset);
 }
 #define EMIT_AT_RDI(e, literal, reg, offset)                                                       \
 	emit_at_rdi((e), literal, sizeof(literal) - 1, (reg), (offset))

@@ -30,6 +30,7 @@ struct callout {
 	simd_direct *thunk; /* CALCULATE */
 	avx_direct *avx;
 	bool offered; /* AVX: the guest has it; else it is not known */
+	enum system_call system;
 	struct avx_operand operand;
 	struct insn insn;
 	uint16_t offset; /* in the page */
@@ -68,8 +69,10 @@ static bool prepare(struct callout *callout)
 		callout->avx = avx_plain_get(insn);
 		return callout->avx;
 	}
-	if (callout->kind == SYSTEM)
+	if (callout->kind == SYSTEM) {
+		callout->system = unicorn_system(insn);
 		return true;
+	}
 	callout->operand = (struct avx_operand){ 16, callout->kind == STORE, true };
 	if (callout->kind == CALCULATE)
 		callout->thunk =
@@ -271,15 +274,12 @@ static bool execute_sti(struct side *side, const struct call_site *site)
 	return true;
 }
 
-static void swap_gs(struct side *side)
+static void execute_swapgs(struct side *side)
 {
 	struct vcpu *vcpu = side->unicorn->vcpu;
-	struct cpu_state *s = &vcpu->state;
-	const uint64_t base = s->base[SEG_GS];
 
-	segment_set_base(vcpu, SEG_GS, s->msr.kernel_gs_base);
-	s->msr.kernel_gs_base = base;
-	side->gs_base = s->base[SEG_GS];
+	segment_swap_gs(vcpu);
+	side->gs_base = vcpu->state.base[SEG_GS];
 	uc_reg_write(side->uc, UC_X86_REG_GS_BASE, &side->gs_base);
 }
 
@@ -301,7 +301,7 @@ static bool read_clock(struct vcpu *vcpu, uint64_t *registers, bool with_aux)
 static bool execute_system(struct side *side, const struct call_site *site, uint64_t *registers)
 {
 	struct vcpu *vcpu = side->unicorn->vcpu;
-	const enum system_call call = unicorn_system(&site->callout->insn);
+	const enum system_call call = site->callout->system;
 
 	switch (call) {
 	case CLI:
@@ -311,7 +311,7 @@ static bool execute_system(struct side *side, const struct call_site *site, uint
 	case STI:
 		return execute_sti(side, site);
 	case SWAPGS:
-		swap_gs(side);
+		execute_swapgs(side);
 		return true;
 	case RDTSC:
 	case RDTSCP:
